@@ -1,0 +1,89 @@
+"""Everything vidsearch raises on purpose.
+
+    VidsearchError             exit code 2
+    ├── UsageError             a value the caller gave is not usable (ValueError)
+    │   ├── FilterError        a WHERE filter that cannot be parsed or does not fit the columns
+    │   └── QueryError         a query that cannot be asked
+    ├── InputNotFoundError     a file or folder that was named is not there (FileNotFoundError)
+    ├── MissingExtraError      an optional library is not installed (ImportError)
+    ├── DecodeError            one video cannot be decoded; carries a reason code
+    ├── NotAnIndexError        exit 5: no index there
+    ├── IndexCorruptError      exit 5: an index that does not hold what its seals say
+    ├── FormatVersionError     exit 6: written by a newer vidsearch
+    ├── CheckpointError        exit 6: weights that do not fit or cannot be read safely
+    └── SpaceMismatchError     exit 6: the vectors of one model asked with another
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VidsearchError(Exception):
+    """Base of every error raised on purpose; its message is one line that says what to do."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UsageError(VidsearchError, ValueError):
+    """A value that cannot be used; the message holds the value and what is allowed."""
+
+
+class FilterError(UsageError):
+    """A filter that cannot be parsed, names an unknown column or compares unlike types."""
+
+
+class QueryError(UsageError):
+    """A query that cannot be asked: empty, too long, or an impossible number of results."""
+
+
+class InputNotFoundError(VidsearchError, FileNotFoundError):
+    """A file or folder named by the caller is not there."""
+
+
+class MissingExtraError(VidsearchError, ImportError):
+    """An optional library is missing; the message names the extra that brings it."""
+
+
+class DecodeError(VidsearchError):
+    """One video or clip cannot be decoded.
+
+    Args:
+        reason: a code of the quarantine, such as "OPEN_FAILED" or "SHORT_DECODE".
+        detail: what was seen, for a person.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class NotAnIndexError(VidsearchError, FileNotFoundError):
+    """The folder holds no vidsearch index."""
+
+    exit_code = 5
+
+
+class IndexCorruptError(VidsearchError):
+    """A file of the index is missing or does not have the bytes its seal promises."""
+
+    exit_code = 5
+
+
+class FormatVersionError(VidsearchError):
+    """The index was written by a newer version of vidsearch."""
+
+    exit_code = 6
+
+
+class CheckpointError(VidsearchError, ValueError):
+    """A checkpoint that is unsafe, unreadable, or does not fit the network."""
+
+    exit_code = 6
+
+
+class SpaceMismatchError(VidsearchError, ValueError):
+    """Vectors of different models, weights or presets would be compared."""
+
+    exit_code = 6

