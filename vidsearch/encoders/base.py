@@ -60,6 +60,7 @@ class Encoder(TextEncoder):
 
 def unit_rows(vectors: npt.NDArray[np.floating]) -> Vectors:
     """Return float32 rows of length one; a zero row stays zero."""
-    vectors = np.asarray(vectors, dtype=np.float32)
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(length, np.float32(1e-12))
+    rows: Vectors = np.asarray(vectors, dtype=np.float32)
+    length = np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: Vectors = rows / np.maximum(length, np.float32(1e-12))
+    return unit

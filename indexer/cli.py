@@ -1,0 +1,132 @@
+"""The `index` and `demo` commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from indexer.pipeline import Summary
+
+EXIT_INTERRUPTED = 130
+QUIET_REPORT_S = 10.0  # without a terminal, a line of progress this often
+
+
+def index(
+    shards: Annotated[Path, typer.Argument(help="A folder with videos, or with InternVid rows (.jsonl, .parquet) and the clips they name.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where the index goes. [default: SHARDS/index]")] = None,
+    metadata: Annotated[Path | None, typer.Option("--metadata", help="The file of rows, if it lies elsewhere.")] = None,
+    videos: Annotated[Path | None, typer.Option("--videos", help="The folder of the videos, if it is another.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A checkpoint file or a name from `vidsearch models list`.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="How clips become pixels: eval, demo or vbench (ViCLIP). [default: eval]")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    decoder: Annotated[str, typer.Option("--decoder", help="pyav or decord.")] = "pyav",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Decode processes.")] = max(1, (os.cpu_count() or 2) - 1),
+    index_factory: Annotated[str | None, typer.Option("--index-factory", help="A FAISS factory string in place of the sizes chosen here.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the training of the codes.")] = 0,
+) -> None:
+    """Index the clips of a folder; run it again to add what is new."""
+    from indexer.pipeline import build
+    from indexer.sources import find_sources
+    from vidsearch.encoders import choose_source, load_encoder
+
+    find_sources(shards, metadata=metadata, videos=videos)  # fail before the model is loaded
+    if model is None:
+        model, why = choose_source()
+        typer.echo(why, err=True)
+    encoder = load_encoder(model, device=device, precision=precision, preset=preset)
+    with _progress() as report, _interruptible():
+        summary = build(
+            shards,
+            out or shards / "index",
+            encoder=encoder,
+            metadata=metadata,
+            videos=videos,
+            decoder=decoder,
+            workers=workers,
+            index_factory=index_factory,
+            seed=seed,
+            progress=report,
+        )
+    print_summary(summary, out or shards / "index")
+    if summary.interrupted:
+        typer.echo("interrupted; what is counted above is kept, and the same command goes on from there", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def print_summary(summary: Summary, out: Path) -> None:
+    """Print what was indexed, what was not and why, and where the time went."""
+    per_s = summary.indexed / summary.wall_s if summary.wall_s else 0.0
+    typer.echo(f"{summary.indexed:,} clips indexed in {summary.wall_s:,.1f} s ({per_s:,.1f} clips/s); {out} holds {summary.rows:,}")
+    if summary.already or summary.duplicates:
+        typer.echo(f"{summary.already:,} were there already, {summary.duplicates:,} rows were duplicates")
+    for reason, number in summary.skipped.most_common():
+        example = summary.examples.get(reason, "known from an earlier run; retried when the file changes")
+        typer.echo(f"skipped {number:,}: {reason} ({example})")
+    if summary.videos_left_out:
+        typer.echo(f"{summary.videos_left_out:,} video files that no row names were left out")
+    spent = f"decoding {summary.decode_s:,.1f} s, embedding {summary.embed_s:,.1f} s, writing {summary.write_s:,.1f} s"
+    size = f"{summary.size_bytes / max(1, summary.rows):,.0f} bytes a clip"
+    kind = "exact search (few clips: every vector is compared)" if summary.index_kind == "flat" else "IVF-PQ with exact re-ranking"
+    typer.echo(f"{spent}; {size}; {kind}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Summary], None]]:
+    """Give a function that shows a summary as it grows: a bar on a terminal, a line now and then elsewhere; both on stderr."""
+    if not sys.stderr.isatty():
+        yield _line_reporter()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from vidsearch.tables import console
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips  {task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("index", total=None, rate="")
+        started = time.monotonic()
+
+        def show(summary: Summary) -> None:
+            done = _done(summary)
+            bar.update(task, total=summary.planned, completed=done, rate=f"{done / (time.monotonic() - started):.1f}/s")
+
+        yield show
+
+
+def _line_reporter() -> Callable[[Summary], None]:
+    started = shown = time.monotonic()
+
+    def show(summary: Summary) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < QUIET_REPORT_S:
+            return
+        shown = now
+        rate = _done(summary) / (now - started)
+        left = f"{(summary.planned - _done(summary)) / rate:,.0f} s left" if rate else "waiting for the first clip"
+        typer.echo(f"{_done(summary):,} of {summary.planned:,} clips, {rate:.1f}/s, {left}", err=True)
+
+    return show
+
+
+def _done(summary: Summary) -> int:
+    return min(summary.planned, summary.indexed + summary.failed)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end a build as Ctrl-C does: what is embedded gets committed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,94 @@
+"""What is in an index: `vidsearch info`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from vidsearch.engine import Index
+from vidsearch.tables import console, plain
+
+COMMON_VALUES = 6
+FEW_VALUES = 1000  # a text column with more distinct values than this gets a count, not a list
+
+
+def describe(index: Index) -> dict[str, Any]:
+    """Return an index's rows, segments, model, bytes and columns with their ranges and common values, ready for JSON."""
+    size = sum(path.stat().st_size for path in index.root.rglob("*") if path.is_file())
+    kinds = Counter(str(segment.info["index"]) for segment in index.segments)
+    quarantine: Counter[str] = Counter()
+    for segment in index.segments:
+        quarantine.update(segment.quarantine()["reason"].to_pylist())
+    return {
+        "index": str(index.root),
+        "version": index.manifest.version,
+        "rows": len(index),
+        "segments": len(index.segments),
+        "search": ", ".join(f"{number} × {kind}" for kind, number in sorted(kinds.items())),
+        "model": index.space.model,
+        "encoder": index.space.encoder,
+        "preset": index.space.preset.name,
+        "dim": index.space.dim,
+        "space": index.space.id,
+        "size_bytes": size,
+        "bytes_per_clip": round(size / len(index)) if len(index) else 0,
+        "quarantine": dict(quarantine.most_common()),
+        "skipped": list(index.skipped),
+        "columns": [_column(index, name) for name in (index.schema.names if index.segments else [])],
+    }
+
+
+def _column(index: Index, name: str) -> dict[str, Any]:
+    column = pa.chunked_array([chunk for table in index.read_columns([name]) for chunk in table[name].chunks], index.schema.field(name).type)
+    described: dict[str, Any] = {"name": name, "type": str(column.type), "nulls": column.null_count}
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        ends = pc.min_max(column).as_py()
+        return {**described, "min": ends["min"], "max": ends["max"], "mean": pc.mean(column).as_py()}
+    counts = pc.value_counts(column.drop_null().combine_chunks()).to_pylist() if len(column) > column.null_count else []
+    described["distinct"] = len(counts)
+    if len(counts) < min(FEW_VALUES, len(column)):
+        common = sorted(counts, key=lambda entry: (-entry["counts"], str(entry["values"])))[:COMMON_VALUES]
+        described["values"] = {str(entry["values"]): entry["counts"] for entry in common}
+    return described
+
+
+def print_description(described: dict[str, Any]) -> None:
+    """Print the description as two small tables."""
+    out = console()
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("index", plain(f"{described['index']}  (version {described['version']})"))
+    facts.add_row("clips", f"{described['rows']:,} in {described['segments']} segment(s): {described['search'] or 'none'}")
+    facts.add_row("model", plain(f"{described['model']}, preset {described['preset']}, {described['dim']} dimensions"))
+    facts.add_row("space", described["space"][:12])
+    facts.add_row("size", f"{described['size_bytes'] / 1e6:,.1f} MB, {described['bytes_per_clip']:,} bytes a clip")
+    if described["quarantine"]:
+        facts.add_row("not indexed", plain(", ".join(f"{number:,} {reason}" for reason, number in described["quarantine"].items())))
+    for reason in described["skipped"]:
+        facts.add_row("damaged", plain(reason))
+    out.print(facts)
+    if not described["columns"]:
+        return
+    columns = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in ("column", "type", "nulls"):
+        columns.add_column(title, no_wrap=True, justify="right" if title == "nulls" else "left")
+    columns.add_column("range or values", no_wrap=True, overflow="ellipsis")
+    for column in described["columns"]:
+        columns.add_row(plain(column["name"]), column["type"], f"{column['nulls']:,}", plain(_range(column)))
+    out.print()
+    out.print(columns)
+
+
+def _range(column: dict[str, Any]) -> str:
+    if "min" in column:
+        return "–" if column["min"] is None else f"{column['min']:.4g} … {column['max']:.4g}, mean {column['mean']:.4g}"
+    if "values" in column:
+        shown = ", ".join(f"{value} {number:,}" for value, number in column["values"].items())
+        more = column["distinct"] - len(column["values"])
+        return shown + (f", and {more:,} more" if more > 0 else "")
+    return f"{column['distinct']:,} distinct"
