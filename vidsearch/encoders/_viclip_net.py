@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name every PyTorch reader knows
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 NETWORK_VERSION = 1  # raise it when the same weights and pixels would give other features
@@ -145,8 +145,8 @@ class Transformer(nn.Module):
         """Return (B, M, D), or (B, 1, D) when only the first token's output is wanted: then the last block computes just that one."""
         for block in self.resblocks[:-1]:
             x = block(x)
-        x = self.resblocks[-1](x, only_first=only_first)
-        return x
+        last: Tensor = self.resblocks[-1](x, only_first=only_first)
+        return last
 
 
 class Block(nn.Module):
@@ -160,8 +160,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, *, only_first: bool = False) -> Tensor:
         attended = self.attn(self.ln_1(x), only_first=only_first)
         x = (x[:, :1] if only_first else x) + attended
-        x = x + self.mlp(self.ln_2(x))
-        return x
+        after: Tensor = x + self.mlp(self.ln_2(x))
+        return after
 
 
 class Attention(nn.Module):
@@ -177,14 +177,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, *, only_first: bool = False) -> Tensor:
         width = x.shape[2]
-        weight_q, weight_kv = self.in_proj_weight.split([width, 2 * width])
-        bias_q, bias_kv = self.in_proj_bias.split([width, 2 * width])
         if only_first:
-            q = F.linear(x[:, :1], weight_q, bias_q)
-            k, v = F.linear(x, weight_kv, bias_kv).chunk(2, dim=-1)
+            q = F.linear(x[:, :1], self.in_proj_weight[:width], self.in_proj_bias[:width])
+            k, v = F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
         else:
             q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))  # (B, heads, M, 64)
+        q, k, v = (t.reshape(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (q, k, v))  # (B, heads, M, 64)
         x = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal and not only_first)
         attended: Tensor = self.out_proj(x.transpose(1, 2).flatten(2))
         return attended
