@@ -21,17 +21,23 @@ QUIET_REPORT_S = 10.0  # without a terminal, a line of progress this often
 
 
 def index(
-    shards: Annotated[Path, typer.Argument(help="A folder with videos, or with InternVid rows (.jsonl, .parquet) and the clips they name.")],
+    shards: Annotated[
+        Path, typer.Argument(help="A folder with videos, or with InternVid rows (.jsonl, .parquet) and the clips they name.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Where the index goes. [default: SHARDS/index]")] = None,
     metadata: Annotated[Path | None, typer.Option("--metadata", help="The file of rows, if it lies elsewhere.")] = None,
     videos: Annotated[Path | None, typer.Option("--videos", help="The folder of the videos, if it is another.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="A checkpoint file or a name from `vidsearch models list`.")] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="How clips become pixels: eval, demo or vbench (ViCLIP). [default: eval]")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="How clips become pixels: eval, demo or vbench (ViCLIP). [default: eval]")
+    ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     decoder: Annotated[str, typer.Option("--decoder", help="pyav or decord.")] = "pyav",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Decode processes.")] = max(1, (os.cpu_count() or 2) - 1),
-    index_factory: Annotated[str | None, typer.Option("--index-factory", help="A FAISS factory string in place of the sizes chosen here.")] = None,
+    index_factory: Annotated[
+        str | None, typer.Option("--index-factory", help="A FAISS factory string in place of the sizes chosen here.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the training of the codes.")] = 0,
 ) -> None:
     """Index the clips of a folder; run it again to add what is new."""
@@ -72,8 +78,8 @@ def print_summary(summary: Summary, out: Path) -> None:
     for reason, number in summary.skipped.most_common():
         example = summary.examples.get(reason, "known from an earlier run; retried when the file changes")
         typer.echo(f"skipped {number:,}: {reason} ({example})")
-    if summary.videos_left_out:
-        typer.echo(f"{summary.videos_left_out:,} video files that no row names were left out")
+    if summary.left_out:
+        typer.echo(f"{summary.left_out:,} video files that no row names were left out")
     spent = f"decoding {summary.decode_s:,.1f} s, embedding {summary.embed_s:,.1f} s, writing {summary.write_s:,.1f} s"
     size = f"{summary.size_bytes / max(1, summary.rows):,.0f} bytes a clip"
     kind = "exact search (few clips: every vector is compared)" if summary.index_kind == "flat" else "IVF-PQ with exact re-ranking"

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from vidsearch.indexes.ivfpq import kind_for
+from vidsearch.storage.manifest import Manifest, SegmentRef
+from vidsearch.storage.segment import Segment
 
 from indexer.rows import concatenate
 from vidsearch.engine import Index, open_index
-from vidsearch.indexes.ivfpq import kind_for
 from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
-from vidsearch.storage.manifest import Manifest, SegmentRef
-from vidsearch.storage.segment import Segment
 
 FOLDED_ROWS = 131_072  # a folded segment stays below this, so that folding needs a few hundred megabytes at most
 SAMPLE_ROWS = 131_072

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.readers.base import BadRow, ClipRow
+from vidsearch.decoders.base import Span
 
 ID_DIGITS = 20  # 80 bits: a clash among 230 million clips has a chance of 2e-8
 
@@ -20,13 +21,26 @@ class Job:
     video: str
     clips: tuple[ClipRow, ...]
 
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return tuple(Span(clip.start_s, clip.end_s) for clip in self.clips)
+
 
 @dataclass
 class WorkList:
-    """What one run has to do, and what it need not do again."""
+    """What one run has to do, and what it need not do again.
+
+    Attributes:
+        jobs: videos to decode.
+        bad: rows that cannot be indexed and were not known before.
+        videos: every video that any row names.
+        already, duplicates: clips indexed before; rows that name a clip a second time.
+        known_bad: clips and rows quarantined before, whose file has not changed, by reason.
+    """
 
     jobs: list[Job] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    videos: set[str] = field(default_factory=set)
     already: int = 0
     known_bad: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
@@ -75,6 +89,7 @@ def plan_work(rows: Iterable[ClipRow | BadRow], *, videos: Path, indexed: set[st
             work.duplicates += 1
             continue
         seen.add(name)
+        work.videos.add(row.video)
         known = quarantined.get(name)
         if name in indexed:
             work.already += 1

@@ -42,7 +42,9 @@ def find_sources(source: Path, *, metadata: str | Path | None, videos: str | Pat
         if files:
             return Sources(reader, files, folder)
     if next(iter(list_videos(folder)), None) is None:
-        raise InputNotFoundError(f"no video in {folder}: no .mp4, .mkv, .webm, .avi or .mov below it, and no InternVid rows (.jsonl, .parquet)")
+        raise InputNotFoundError(
+            f"no video in {folder}: no .mp4, .mkv, .webm, .avi or .mov below it, and no InternVid rows (.jsonl, .parquet)"
+        )
     return Sources(plugin("indexer.readers", "folder"), (), folder)
 
 
@@ -59,4 +61,6 @@ def _reader_of(metadata: Path) -> ModuleType:
         reader = plugin("indexer.readers", name)
         if reader.recognises(metadata):
             return reader
-    raise UsageError(f"{metadata} is not understood: its rows need YoutubeID and Start_timestamp, End_timestamp or a path column (.jsonl, .parquet)")
+    raise UsageError(
+        f"{metadata} is not understood: its rows need YoutubeID and Start_timestamp, End_timestamp or a path column (.jsonl, .parquet)"
+    )

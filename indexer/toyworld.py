@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -352,10 +352,10 @@ def write_demo_videos(folder: Path, *, count: int = 300, seed: int, size: int = 
         }
 
 
-def encode_video(path: Path, frames: Clip, *, rate: int, quality: int = 23) -> None:
+def encode_video(target: Path | BinaryIO, frames: Clip, *, rate: int, quality: int = 23) -> None:
     """Write frames as h264 in mp4, yuv420p; `quality` is x264's constant rate factor. The bytes follow from the input alone."""
     av = require("av")
-    with av.open(str(path), "w") as container:
+    with av.open(str(target) if isinstance(target, Path) else target, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast", "threads": "1"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import Enum
+from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,11 +29,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-IndexOption = Annotated[Path | None, typer.Option("--index", help="Index folder. Without it: VIDSEARCH_INDEX, ./shards/index, ./index or .")]
+IndexOption = Annotated[
+    Path | None, typer.Option("--index", help="Index folder. Without it: VIDSEARCH_INDEX, ./shards/index, ./index or .")
+]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Where the query side finds its weights, if they have moved.")]
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How hits are printed."""
 
     table = "table"

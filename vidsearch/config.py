@@ -62,9 +62,7 @@ def viclip_preset(name: str, *, size: int = 224, frames: int = 8) -> Preset:
     presets = {
         "eval": Preset("eval", size=size, frames=frames, clean_text=True),
         "demo": Preset("demo", size=size, frames=frames, sampling="step", filter="bilinear"),
-        "vbench": Preset(
-            "vbench", size=size, frames=frames, fit="crop", resize_side=size, mean=CLIP_MEAN, std=CLIP_STD
-        ),
+        "vbench": Preset("vbench", size=size, frames=frames, fit="crop", resize_side=size, mean=CLIP_MEAN, std=CLIP_STD),
     }
     if name not in presets:
         raise UsageError(f"unknown preset {name!r}; choose from {', '.join(presets)}")

@@ -36,7 +36,9 @@ Mask = npt.NDArray[np.bool_]  # (rows of one segment,)
 
 
 def open_index(path: str | Path, *, model: str | Path | None = None) -> Index:
-    """Open an index folder, or the folder whose `index` folder it is. Cheap: vectors are memory-mapped, the model comes with the first text.
+    """Open an index folder, or the folder whose `index` folder it is.
+
+    Cheap: vectors are memory-mapped, and the model is loaded with the first text.
 
     Args:
         path: the index.

@@ -1,17 +1,17 @@
 """Everything vidsearch raises on purpose.
 
-    VidsearchError             exit code 2
-    ├── UsageError             a value the caller gave is not usable (ValueError)
-    │   ├── FilterError        a WHERE filter that cannot be parsed or does not fit the columns
-    │   └── QueryError         a query that cannot be asked
-    ├── InputNotFoundError     a file or folder that was named is not there (FileNotFoundError)
-    ├── MissingExtraError      an optional library is not installed (ImportError)
-    ├── DecodeError            one video cannot be decoded; carries a reason code
-    ├── NotAnIndexError        exit 5: no index there
-    ├── IndexCorruptError      exit 5: an index that does not hold what its seals say
-    ├── FormatVersionError     exit 6: written by a newer vidsearch
-    ├── CheckpointError        exit 6: weights that do not fit or cannot be read safely
-    └── SpaceMismatchError     exit 6: the vectors of one model asked with another
+VidsearchError             exit code 2
+├── UsageError             a value the caller gave is not usable (ValueError)
+│   ├── FilterError        a WHERE filter that cannot be parsed or does not fit the columns
+│   └── QueryError         a query that cannot be asked
+├── InputNotFoundError     a file or folder that was named is not there (FileNotFoundError)
+├── MissingExtraError      an optional library is not installed (ImportError)
+├── DecodeError            one video cannot be decoded; carries a reason code
+├── NotAnIndexError        exit 5: no index there
+├── IndexCorruptError      exit 5: an index that does not hold what its seals say
+├── FormatVersionError     exit 6: written by a newer vidsearch
+├── CheckpointError        exit 6: weights that do not fit or cannot be read safely
+└── SpaceMismatchError     exit 6: the vectors of one model asked with another
 """
 
 from __future__ import annotations

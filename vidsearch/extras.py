@@ -34,6 +34,4 @@ def require(module: str) -> ModuleType:
         extra = EXTRA_OF.get(module.partition(".")[0])
         if extra is None:
             raise
-        raise MissingExtraError(
-            f"{module} cannot be imported ({error}); install it with: pip install 'vidsearch[{extra}]'"
-        ) from error
+        raise MissingExtraError(f"{module} cannot be imported ({error}); install it with: pip install 'vidsearch[{extra}]'") from error

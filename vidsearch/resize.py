@@ -30,9 +30,9 @@ Taps = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]  # both (size, taps)
 
 
 def _resize(image: npt.NDArray[np.uint8], rows: Taps, columns: Taps, pillow: bool) -> npt.NDArray[np.uint8]:
-    if pillow:  # columns first, rounded to bytes between the passes
-        return _bytes(_sum_rows(_bytes(_sum_columns(image, columns)), rows))
-    return _bytes(_sum_columns(_sum_rows(image, rows), columns))
+    if pillow:  # columns first, rounded to bytes between the passes, halves up
+        return _bytes(np.floor(_sum_rows(_bytes(np.floor(_sum_columns(image, columns) + 0.5)), rows) + 0.5))
+    return _bytes(np.rint(_sum_columns(_sum_rows(image, rows), columns)))
 
 
 def _sum_rows(image: npt.NDArray[Any], rows: Taps) -> npt.NDArray[np.float32]:
@@ -52,7 +52,7 @@ def _sum_columns(image: npt.NDArray[Any], columns: Taps) -> npt.NDArray[np.float
 
 
 def _bytes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.clip(values, 0, 255).astype(np.uint8)
 
 
 def _window(length: int, other: int, preset: Preset) -> tuple[int, int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from vidsearch.config import Preset
 
 
@@ -19,5 +21,5 @@ def choose_frames(available: int, preset: Preset) -> tuple[int, ...]:
         return tuple(range(0, available, available // wanted)[:wanted])
     parts = min(wanted, available)
     edges = [part * available // parts for part in range(parts + 1)]
-    middles = [(start + end - 1) // 2 for start, end in zip(edges, edges[1:], strict=False)]
+    middles = [(start + end - 1) // 2 for start, end in itertools.pairwise(edges)]
     return tuple(middles + [middles[-1]] * (wanted - parts))

@@ -1,7 +1,7 @@
 """InternVid rows, as JSON lines or Parquet, with the clips they name.
 
-Names of fields, of files and their odd cases: OpenGVLab/InternVideo, Data/InternVid, and the parsers people published for it. A clip lies on
-disk as `{YoutubeID}_{Start}_{End}.mp4` (already cut; `-` or `_` may stand for the colons), as a whole video `{YoutubeID}.mp4` to be cut by
+Names of fields, of files and their odd cases: OpenGVLab/InternVideo, Data/InternVid, and the parsers people published for it. A clip lies
+on disk as `{YoutubeID}_{Start}_{End}.mp4` (cut; `-` or `_` may stand for the colons), as a whole video `{YoutubeID}.mp4` to be cut by
 the row's timestamps, or where a path column says. The id is the first 11 characters and may hold or begin with `_` and `-`.
 """
 
@@ -113,7 +113,9 @@ def _row(record: Record, place: str, files: VideoFiles) -> ClipRow | BadRow:
     if path is not None:
         video = files.inside(str(path))
         if video is None:
-            return BadRow(f"{source}@{place}", str(path), "PATH_ESCAPE", f"{place}: {path} lies outside the videos' folder; name it with --videos")
+            return BadRow(
+                f"{source}@{place}", str(path), "PATH_ESCAPE", f"{place}: {path} lies outside the videos' folder; name it with --videos"
+            )
         if not files.exists(video):
             return BadRow(f"{source}@{start}-{end}", video, "NOT_FOUND", f"{place}: no video {video}")
         return ClipRow(video, video, start or 0.0, end, metadata)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ class TensorInfo:
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SafeTensors:
-    """A file's checked header; `array` maps one tensor."""
+    """A file whose header was checked."""
 
     path: Path
     tensors: Mapping[str, TensorInfo]
@@ -46,19 +47,20 @@ class SafeTensors:
     def __repr__(self) -> str:
         return f"SafeTensors({self.path.name}, {len(self.tensors)} tensors)"
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: info.shape for name, info in self.tensors.items()}
-
     def array(self, name: str) -> Array:
-        """Return one tensor as a view of the file, pages read when touched; bfloat16 comes as its bits, uint16.
+        """Return one tensor as a view of the file, read when touched; bfloat16, which NumPy lacks, as a float32 copy.
 
-        Writes to it stay in memory (copy on write), so that torch takes it without a copy.
+        Writes to a view stay in memory (copy on write), so that torch takes it without a copy.
         """
         info = self.tensors[name]
-        if info.size_bytes == 0:  # an empty range cannot be mapped
-            return np.empty(info.shape, dtype=DTYPES[info.dtype])
-        return np.memmap(self.path, dtype=DTYPES[info.dtype], mode="c", offset=info.start, shape=info.shape or (1,)).reshape(info.shape)
+        array = self._bytes[info.start : info.start + info.size_bytes].view(DTYPES[info.dtype]).reshape(info.shape)
+        if info.dtype == "BF16":
+            return (array.astype("<u4") << 16).view("<f4")
+        return np.require(array, requirements="A")
+
+    @cached_property
+    def _bytes(self) -> npt.NDArray[np.uint8]:
+        return np.asarray(np.memmap(self.path, dtype=np.uint8, mode="c"))
 
 
 def open_safetensors(path: Path) -> SafeTensors:
@@ -66,7 +68,10 @@ def open_safetensors(path: Path) -> SafeTensors:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            if start.startswith((b"PK\x03\x04", b"\x80\x02")):
+                raise CheckpointError(f"{path} is a pickle under another name; if you trust it, name it .pth and convert it")
             if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
                 raise CheckpointError(f"{path} is not a safetensors file: its header would be {length:,} bytes of {size:,}")
             header = _parse_json(path, file.read(length))
@@ -96,7 +101,7 @@ def _checked(path: Path, header: Any, *, first: int, size: int) -> SafeTensors:
     end = first
     for name, info in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].size_bytes)):
         if info.start != end:
-            raise CheckpointError(f"{path} has a broken safetensors header: {name!r:.80} overlaps its neighbour or leaves a gap")
+            raise CheckpointError(f"{path} has a broken safetensors header: {name:.80} overlaps its neighbour or leaves a gap")
         end += info.size_bytes
     if end != size:
         raise CheckpointError(f"{path} holds {size:,} bytes, its header promises {end:,}: the file is cut or not whole")
@@ -105,7 +110,7 @@ def _checked(path: Path, header: Any, *, first: int, size: int) -> SafeTensors:
 
 def _tensor_info(entry: Mapping[str, Any], first: int) -> TensorInfo:
     dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
+    if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, start, end)):
         raise ValueError("shapes and offsets must be whole numbers from 0")
     size = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if end - start != size:
@@ -131,7 +136,7 @@ def write_safetensors(path: Path, arrays: Mapping[str, Array], metadata: Mapping
 
 
 def _header(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    kinds = {np.dtype(kind): name for name, kind in DTYPES.items() if name in ("F32", "F16")}
+    kinds = {np.dtype(DTYPES[name]): name for name in ("F32", "F16")}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     start = 0
     for name in _file_order(arrays):
@@ -141,7 +146,7 @@ def _header(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
         header[name] = {"dtype": kinds[array.dtype], "shape": list(array.shape), "data_offsets": [start, start + array.nbytes]}
         start += array.nbytes
     packed = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    packed += b" " * (-len(packed) % 64)  # tensors begin where a vector register likes to read
+    packed += b" " * (-(8 + len(packed)) % 64)  # tensors begin where a vector register likes to read
     return len(packed).to_bytes(8, "little") + packed
 
 
