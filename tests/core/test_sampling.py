@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,7 +33,7 @@ def test_choose_frames_gives_the_published_positions(available, preset, expected
 def test_middle_equals_the_reference_formula(available, wanted):
     parts = min(wanted, available)
     edges = np.linspace(0, available, parts + 1).astype(int)
-    expected = [(start + end - 1) // 2 for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    expected = [(start + end - 1) // 2 for start, end in pairwise(edges)]
     expected += [expected[-1]] * (wanted - parts)
     # NumPy's edges lie a hair below whole numbers now and then, which the integer formula does not: at most one frame apart
     chosen = choose_frames(available, Preset("any", frames=wanted))
