@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from enum import StrEnum
+from errno import ENOSPC
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from vidsearch.errors import NotAnIndexError, VidsearchError
 
@@ -18,16 +21,9 @@ if TYPE_CHECKING:
     from vidsearch.results import Hits
 
 EXIT_PARTIAL = 3  # answered, but a damaged segment was left out
+EXIT_DISK_FULL = 75
 EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    name="vidsearch",
-    help="Search large video data sets in plain sentences.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+EXIT_PIPE_CLOSED = 141
 
 IndexOption = Annotated[
     Path | None, typer.Option("--index", help="Index folder. Without it: VIDSEARCH_INDEX, ./shards/index, ./index or .")
@@ -44,7 +40,6 @@ class Format(StrEnum):
     ids = "ids"
 
 
-@app.command()
 def query(
     text: Annotated[str, typer.Argument(help="What the clip shows, in a sentence.")],
     index: IndexOption = None,
@@ -60,7 +55,6 @@ def query(
     _print_hits(hits, output)
 
 
-@app.command()
 def similar(
     clip_id: Annotated[str, typer.Argument(help="A clip's id, as `query --format ids` prints it.")],
     index: IndexOption = None,
@@ -72,7 +66,6 @@ def similar(
     _print_hits(_open(index, None).search(like=clip_id, k=k, where=where), output)
 
 
-@app.command()
 def info(
     index: Annotated[Path | None, typer.Argument(help="Index folder.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
@@ -87,37 +80,58 @@ def info(
         print_description(described)
 
 
-def mount(application: typer.Typer) -> None:
-    """Add the commands that other packages bring; one that cannot be loaded is a line on stderr, and the others work."""
+def command() -> typer.Typer:
+    """Return the whole command: what is here, and what other packages bring under the entry points "vidsearch.commands"."""
+    application = typer.Typer(
+        name="vidsearch",
+        help="Search large video data sets in plain sentences.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for function in (query, similar, info):
+        application.command()(function)
     for entry in sorted(entry_points(group="vidsearch.commands"), key=lambda entry: entry.name):
         try:
-            command = entry.load()
-        except Exception as error:  # whatever is wrong with it, the rest must work
+            loaded = entry.load()
+        except Exception as error:  # whatever is wrong with one that is mounted, the others must work
             typer.echo(f"warning: the command {entry.name!r} cannot be loaded: {error}", err=True)
             continue
-        if isinstance(command, typer.Typer):
-            application.add_typer(command, name=entry.name)
+        if isinstance(loaded, typer.Typer):
+            application.add_typer(loaded, name=entry.name)
         else:
-            application.command(entry.name)(command)
+            application.command(entry.name)(loaded)
+    return application
 
 
 def main() -> None:
     """Run the command; every error ends here, as one line and an exit code."""
-    mount(app)
+    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
     try:
-        app(standalone_mode=False)
+        sys.exit(command()(standalone_mode=False) or 0)
     except VidsearchError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except TyperException as error:  # a wrong option or argument; without any, the help
+        message = error.format_message()
+        _fail(message, error.exit_code) if "\n" not in message else _help(message)
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:  # `| head` closed the pipe: end quietly, as other commands do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(EXIT_PIPE_CLOSED)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 75 if error.errno == 28 else 2)
+        _fail(
+            f"{error.strerror or error}: {error.filename}" if error.filename else str(error), EXIT_DISK_FULL if error.errno == ENOSPC else 2
+        )
 
 
-def _fail(message: str, code: int) -> None:
+def _help(text: str) -> NoReturn:
+    typer.echo(text)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
     sys.exit(code)
 

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NETWORK_VERSION = 1  # raise it when the same weights and pixels would give other features
+from vidsearch.errors import UsageError
+
 HEAD_WIDTH = 64  # of every CLIP and ViCLIP
 
 
@@ -34,6 +35,13 @@ class NetConfig:
     context_length: int  # tokens
     vocab_size: int
     embed_dim: int
+
+    def __post_init__(self) -> None:
+        for name, size in vars(self).items():
+            if not 1 <= size < 2**20 or (name.endswith("_layers") and size > 256):
+                raise UsageError(f"no ViCLIP has a {name} of {size}")
+            if name.endswith("_width") and size % max(1, size // HEAD_WIDTH):
+                raise UsageError(f"a {name} of {size} does not divide into heads of {HEAD_WIDTH}")
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetConfig:
@@ -57,8 +65,7 @@ class NetConfig:
 
 def _count_blocks(shapes: Mapping[str, tuple[int, ...]], tower: str) -> int:
     prefix = f"{tower}.transformer.resblocks."
-    numbers = {name[len(prefix) :].split(".", 1)[0] for name in shapes if name.startswith(prefix)}
-    return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
+    return len({name[len(prefix) :].split(".", 1)[0] for name in shapes if name.startswith(prefix)})
 
 
 class ViCLIP(nn.Module):

@@ -47,6 +47,8 @@ class TextEncoder(ABC):
 class Encoder(TextEncoder):
     """Both sides of a model."""
 
+    device: str = "cpu"  # where it computes: "cpu" or "cuda:n"
+
     @abstractmethod
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """Return (n, dim) float32 unit rows of clips already resized: (n, frames, size, size, 3) uint8 RGB, as the preset has it."""
