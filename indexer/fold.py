@@ -14,9 +14,11 @@ import pyarrow as pa
 from vidsearch.indexes.ivfpq import kind_for
 from vidsearch.storage.manifest import Manifest, SegmentRef
 from vidsearch.storage.segment import Segment
+from vidsearch.storage.template import read_template, write_template
 
 from indexer.rows import concatenate
 from vidsearch.engine import Index, open_index
+from vidsearch.errors import VidsearchError
 from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
@@ -37,10 +39,9 @@ def fold(root: Path, *, index_factory: str | None = None, seed: int = 0) -> None
     kind = "ivfpq" if index_factory or index.manifest.template else kind_for(len(index))
     template = index.manifest.template
     if kind == "ivfpq" and template is None and len(index):
-        template = _train(index, index_factory, seed)
-        manifests.commit(root, lambda manifest: manifest.with_template(template))
+        template = _train(root, index, index_factory, seed)
     for group in _groups(index.segments, kind):
-        _fold_group(root, group, kind=kind if sum(s.rows for s in group) else "flat", template=template)
+        _fold_group(root, group, kind=kind, template=template)
 
 
 def _groups(all_segments: Sequence[Segment], kind: str) -> list[list[Segment]]:
@@ -57,14 +58,14 @@ def _groups(all_segments: Sequence[Segment], kind: str) -> list[list[Segment]]:
 def _fold_group(root: Path, group: list[Segment], *, kind: str, template: str | None) -> None:
     vectors = np.concatenate([segment.vectors for segment in group])
     rows = concatenate(segment.read_columns(segment.schema.names) for segment in group)
-    data = manifests_template(root, template) if kind == "ivfpq" else None
+    data = read_template(root, template) if template else None
     folded = segments.write(
         root,
         vectors=vectors,
         rows=rows,
         index_bytes=plugin("vidsearch.indexes", kind).build(vectors, data),
         quarantine=_still_bad(concatenate(segment.quarantine() for segment in group), rows),
-        info={"index": kind, "template": template if kind == "ivfpq" else None},
+        info={"index": kind, "template": template},
     )
     replaced = {segment.uuid for segment in group}
     manifests.commit(root, lambda manifest: _replace(manifest, replaced, folded))
@@ -75,7 +76,7 @@ def _fold_group(root: Path, group: list[Segment], *, kind: str, template: str | 
 def _replace(manifest: Manifest, replaced: set[str], folded: SegmentRef) -> Manifest:
     kept = [reference for reference in manifest.segments if reference.uuid not in replaced]
     if len(kept) + len(replaced) != len(manifest.segments):
-        raise RuntimeError("another process folded the same segments")
+        raise VidsearchError("another process folded the same segments; the index is whole, run the command again")
     return manifest.with_segments([*kept, folded])
 
 
@@ -86,12 +87,13 @@ def _still_bad(quarantine: pa.Table, rows: pa.Table) -> pa.Table:
     return quarantine.take(pa.array(sorted(last.values()), pa.int64()))
 
 
-def _train(index: Index, factory: str | None, seed: int) -> str:
-    raise NotImplementedError
-
-
-def manifests_template(root: Path, template: str | None) -> bytes:
-    raise NotImplementedError
+def _train(root: Path, index: Index, factory: str | None, seed: int) -> str:
+    """Train the template that all IVF-PQ segments share, on a sample of what is there, and return its name."""
+    sample = _sample(index, seed)
+    data = plugin("vidsearch.indexes", "ivfpq").train(sample, rows=len(index), seed=seed, factory=factory)
+    name = write_template(root, data, {"rows": len(index), "sample": len(sample), "seed": seed, "factory": factory})
+    manifests.commit(root, lambda manifest: manifest.with_template(name))
+    return name
 
 
 def _sample(index: Index, seed: int) -> npt.NDArray[np.float32]:

@@ -148,12 +148,12 @@ def _open(path: Path | None, model: str | None) -> Index:
 
 def default_index() -> Path:
     """Return the index that a command without `--index` means."""
-    from vidsearch.settings import environment
+    from vidsearch.settings import read_settings
     from vidsearch.storage import manifest
 
-    named = environment().index
+    named = read_settings().index
     if named is not None:
-        return Path(named)
+        return named
     for candidate in (Path("shards/index"), Path("index"), Path()):
         if manifest.exists(candidate):
             return candidate
