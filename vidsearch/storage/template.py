@@ -1,0 +1,56 @@
+"""The trained index without rows that all segments share, so that their scores can be merged.
+
+Its name is made of its contents' SHA-256: the manifest that names it vouches for every byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+from typing import Any
+
+from vidsearch.errors import IndexCorruptError
+from vidsearch.storage import files, seal
+from vidsearch.storage.files import STAGING
+from vidsearch.storage.manifest import FORMAT_VERSION, checked_uuid
+from vidsearch.storage.seal import JSON
+
+TEMPLATES = "template"
+
+
+def write_template(root: Path, data: bytes, info: dict[str, Any]) -> str:
+    """Write a template durably and return its id; the same bytes have the same id and are written once.
+
+    Args:
+        root: the index.
+        data: index.faiss of no rows.
+        info: JSON values about the training.
+    """
+    name = _fingerprint(data)
+    folder, staging = root / TEMPLATES, root / STAGING
+    files.make_folder(folder)
+    about: dict[str, JSON] = {
+        "format": FORMAT_VERSION,
+        "id": name,
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "info": info,
+    }
+    files.create_if_absent(folder / f"{name}.faiss", data, staging=staging)
+    files.create_if_absent(folder / f"{name}.json", seal.dumps(about), staging=staging)
+    read_template(root, name)
+    return name
+
+
+def read_template(root: Path, name: str) -> bytes:
+    """Return a template's bytes; missing or changed ones raise IndexCorruptError naming the file."""
+    path = root / TEMPLATES / f"{checked_uuid(name)}.faiss"
+    data = files.read(path)
+    if _fingerprint(data) != name:
+        raise IndexCorruptError(f"{path}: changed since it was written, its SHA-256 does not begin with its name")
+    return data
+
+
+def _fingerprint(data: bytes) -> str:
+    return str(uuid.UUID(bytes=hashlib.sha256(data).digest()[:16]))
