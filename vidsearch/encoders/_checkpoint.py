@@ -60,12 +60,12 @@ class Checkpoint:
 
     def tokenizer(self) -> Tokenizer:
         """Return the tokenizer these weights were trained with: the file's own, else CLIP's."""
-        tokenizer = Tokenizer(
-            clip_merges() if self.merges is None else self.merges, context_length=self.tensors[TEXT_POSITIONS].shape[0]
-        )
+        tokenizer = Tokenizer(clip_merges() if self.merges is None else self.merges, context_length=self.tensors[TEXT_POSITIONS].shape[0])
         rows = self.tensors[TOKEN_EMBEDDING].shape[0]
         if tokenizer.vocab_size != rows:
-            raise CheckpointError(f"{self.path} knows {rows:,} tokens, its tokenizer makes {tokenizer.vocab_size:,}: they do not belong together")
+            raise CheckpointError(
+                f"{self.path} knows {rows:,} tokens, its tokenizer makes {tokenizer.vocab_size:,}: they do not belong together"
+            )
         return tokenizer
 
 
@@ -212,14 +212,18 @@ def _is_text_file(path: Path, weights_sha256: str) -> bool:
 def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
     version = metadata.get("vidsearch_checkpoint", "0")
     if not version.isdecimal() or int(version) > CHECKPOINT_VERSION:
-        raise FormatVersionError(f"{path} was written by a newer vidsearch (checkpoint version {version:.20}); upgrade vidsearch to read it")
+        raise FormatVersionError(
+            f"{path} was written by a newer vidsearch (checkpoint version {version:.20}); upgrade vidsearch to read it"
+        )
 
 
 def _check_shapes(path: Path, tensors: Mapping[str, Array]) -> None:
     """Compare with the network's own parameters, so that no part of a model is ever left random."""
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     expected = _expected_shapes(path, shapes)
-    wrong = [f"{name} {shapes[name]} instead of {expected[name]}" for name in expected if shapes.get(name, expected[name]) != expected[name]]
+    wrong = [
+        f"{name} {shapes[name]} instead of {expected[name]}" for name in expected if shapes.get(name, expected[name]) != expected[name]
+    ]
     faults = [
         f"{what} {_first_five(names)}"
         for what, names in (
