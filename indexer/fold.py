@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from vidsearch.indexes.ivfpq import kind_for
-from vidsearch.storage.manifest import Manifest, SegmentRef
-from vidsearch.storage.segment import Segment
-from vidsearch.storage.template import read_template, write_template
 
 from indexer.rows import concatenate
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import VidsearchError
+from vidsearch.indexes.base import kind_for, sample_rows
 from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.manifest import Manifest, SegmentRef
+from vidsearch.storage.segment import Segment
+from vidsearch.storage.template import read_template, write_template
 
 FOLDED_ROWS = 131_072  # a folded segment stays below this, so that folding needs a few hundred megabytes at most
-SAMPLE_ROWS = 131_072
+MAX_SAMPLE_ROWS = 262_144  # 0.8 GB at 768 dimensions
 
 
 def index_kind(index: Index) -> str:
@@ -97,9 +97,9 @@ def _train(root: Path, index: Index, factory: str | None, seed: int) -> str:
 
 
 def _sample(index: Index, seed: int) -> npt.NDArray[np.float32]:
-    """Return at most SAMPLE_ROWS vectors (n, dim) float32, drawn evenly from all segments."""
+    """Return vectors (n, dim) float32 to train on, drawn evenly from all segments."""
     rng = np.random.default_rng(seed)
-    share = min(1.0, SAMPLE_ROWS / max(1, len(index)))
+    share = min(MAX_SAMPLE_ROWS, sample_rows(len(index))) / max(1, len(index))
     parts = []
     for segment in index.segments:
         rows = np.sort(rng.choice(segment.rows, size=round(segment.rows * share), replace=False))

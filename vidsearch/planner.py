@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-EXACT_ROWS = 30_000  # scoring that many rows exactly costs what probing costs, and misses nothing (measured, docs/search.md)
-PROBED_SHARE = 0.25  # of the lists, for an unfiltered query; text queries lie outside the clips' cloud and need many
-RERANK_PER_MILLION = 300
+from vidsearch.indexes.base import default_settings, lists_for
+
+EXACT_ROWS = 30_000  # scoring so many rows exactly costs what probing lists for them costs, and misses nothing
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ def plan(*, rows: int, matching: int, k: int, trained: bool) -> Plan:
         return Plan("none", reason=f"none of {rows:,} clips passes the filter" if rows else "the index is empty")
     if not trained or matching <= EXACT_ROWS:
         return Plan("exact", reason=f"exact: {passing}, all scored")
-    share = min(1.0, PROBED_SHARE * (matching / rows) ** -0.4)  # a filter thins the lists: visit more of them
-    rerank = max(10 * k, 100, math.ceil(RERANK_PER_MILLION * rows / 1e6))
-    return Plan("ivf", share, rerank, f"IVF-PQ: {passing}, {share:.0%} of the lists probed, {rerank} a segment re-ranked exactly")
+    settings = default_settings(rows, k, matching / rows)
+    share = settings.nprobe / lists_for(rows)
+    effort = f"{share:.0%} of the lists probed, {settings.rerank:,} a segment re-ranked exactly"
+    return Plan("ivf", share, settings.rerank, f"IVF-PQ: {passing}, {effort}")

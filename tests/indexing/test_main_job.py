@@ -124,17 +124,6 @@ def test_an_index_of_another_model_is_refused_and_left_alone(clips, tmp_path):
     assert len(vidsearch.open_index(tmp_path / "index")) == CLIPS
 
 
-def test_an_ivfpq_index_gives_the_exact_scores(clips, indexed, encoder, tmp_path):
-    summary = build(clips, tmp_path / "index", encoder=encoder, index_factory="IVF2,PQ4x4")
-    assert summary.index_kind == "ivfpq"
-    trained = vidsearch.open_index(tmp_path / "index")
-    assert trained.manifest.template is not None
-    assert {segment.info["index"] for segment in trained.segments} == {"ivfpq"}
-    for _, caption in captions(indexed)[:5]:
-        exact, found = indexed.search(caption, k=5), trained.search(caption, k=5)
-        assert [(hit.clip_id, hit.score) for hit in found] == [(hit.clip_id, hit.score) for hit in exact]
-
-
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_keeps_what_was_committed_and_the_same_command_goes_on(clips, tmp_path):
     command = [sys.executable, "-m", "vidsearch", "index", str(clips), "--out", str(tmp_path / "index"), "--model", "demo-viclip"]
