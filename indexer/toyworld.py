@@ -103,6 +103,16 @@ def sample_scene(rng: np.random.Generator, *, count: int | None = None, held_out
     return Scene(_place_things(looks, large, rng, held_out), *background)
 
 
+def held_out_scenes(count: int, *, seed: int) -> list[Scene]:
+    """Return scenes of combinations never trained on, no two of which a complete caption could confuse: candidates for an evaluation."""
+    rng = np.random.default_rng(seed)
+    scenes: dict[tuple[object, ...], Scene] = {}
+    while len(scenes) < count:
+        scene = sample_scene(rng, held_out=True)
+        scenes.setdefault(scene.key, scene)
+    return list(scenes.values())
+
+
 def vary_motion(scene: Scene, rng: np.random.Generator, *, held_out: bool | None = None) -> Scene:
     """Return the same things on the same background, each with a motion drawn anew: only time can tell the two apart."""
     looks = [(thing.colour, thing.shape) for thing in scene.things]
