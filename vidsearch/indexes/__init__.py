@@ -1,0 +1,1 @@
+"""Index plug-ins: one file each, see base.py."""
