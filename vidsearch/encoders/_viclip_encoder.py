@@ -23,7 +23,10 @@ TEXTS_AT_ONCE = {"cpu": 64, "cuda": 1024}
 
 
 class ViCLIPEncoder(Encoder):
-    """Both towers on one device; made by `build_encoder`."""
+    """Both towers on one device; made by `build_encoder`.
+
+    bfloat16 is for clips: in the text tower it costs accuracy (cosine 0.9997 on B/16), and a sentence is cheap.
+    """
 
     def __init__(self, space: Space, net: ViCLIP, tokenizer: Tokenizer, device: torch.device, precision: str) -> None:
         self.space = space
@@ -39,12 +42,8 @@ class ViCLIPEncoder(Encoder):
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         tokens = self._tokenizer.encode([clean_caption(text) for text in texts] if self.preset.clean_text else texts)
         step = TEXTS_AT_ONCE[self._place.type]
-        with self._autocast():
-            parts = [
-                self._net.encode_text(torch.from_numpy(tokens[start : start + step]).to(self._place)).float()
-                for start in range(0, len(tokens), step)
-            ]
-        return self._gather(parts)
+        starts = range(0, len(tokens), step)
+        return self._gather([self._net.encode_text(torch.from_numpy(tokens[start : start + step]).to(self._place)) for start in starts])
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Pixels) -> Vectors:
@@ -99,7 +98,7 @@ class ViCLIPEncoder(Encoder):
 def build_encoder(checkpoint: Checkpoint, *, device: str, precision: str, preset: str, network_version: int, source: str) -> ViCLIPEncoder:
     """Put checked weights into a network built without weights of its own, on the device and at the precision asked for."""
     place = _choose_device(device)
-    net = _build_net(checkpoint, place)
+    net = build_net(checkpoint, place)
     space = Space(
         encoder="viclip",
         model=checkpoint.model,
@@ -112,7 +111,8 @@ def build_encoder(checkpoint: Checkpoint, *, device: str, precision: str, preset
     return ViCLIPEncoder(space, net, checkpoint.tokenizer(), place, _choose_precision(precision, place))
 
 
-def _build_net(checkpoint: Checkpoint, place: torch.device) -> ViCLIP:
+def build_net(checkpoint: Checkpoint, place: torch.device) -> ViCLIP:
+    """Return the network with these weights in float32; on a CPU, float32 weights of a memory-mapped file stay where they are."""
     config = NetConfig.from_shapes({name: tensor.shape for name, tensor in checkpoint.tensors.items()})
     with torch.device("meta"):
         net = ViCLIP(config)
