@@ -28,6 +28,7 @@ def _tiny_viclip(folder: Path) -> str:
 
 # A new encoder gets in with one line: its name, and what makes a small model of it and returns the source to load, or skips.
 SOURCES: dict[str, Callable[[Path], str]] = {
+    "conse": lambda _: "conse",
     "viclip": _tiny_viclip,
 }
 
@@ -44,10 +45,15 @@ def encoder(source):
 
 @pytest.fixture(scope="module")
 def clips(encoder):
-    """Three clips as decoded: smooth pictures that move."""
+    """Two clips as decoded: smooth pictures that move."""
     rng = np.random.default_rng(11)
-    coarse = rng.integers(0, 256, (3, 1, 6, 8, 3), dtype=np.uint8).repeat(12, axis=2).repeat(12, axis=3)
+    coarse = rng.integers(0, 256, (2, 1, 6, 8, 3), dtype=np.uint8).repeat(12, axis=2).repeat(12, axis=3)
     return np.concatenate([np.roll(coarse, 5 * frame, axis=3) for frame in range(encoder.preset.frames)], axis=1)
+
+
+@pytest.fixture(scope="module")
+def vectors(encoder, clips):
+    return encoder.encode_clips(clips)
 
 
 def assert_unit_rows(vectors, rows, dim):
@@ -60,11 +66,9 @@ def test_every_encoder_is_under_contract():
     assert set(SOURCES) == set(names("vidsearch.encoders"))
 
 
-def test_texts_and_clips_become_unit_rows_of_one_space(encoder, clips):
+def test_texts_and_clips_become_unit_rows_of_one_space(encoder, vectors):
     assert_unit_rows(encoder.encode_texts(TEXTS), len(TEXTS), encoder.dim)
-    assert_unit_rows(encoder.encode_texts(TEXTS[:1]), 1, encoder.dim)
-    assert_unit_rows(encoder.encode_clips(clips), 3, encoder.dim)
-    assert_unit_rows(encoder.encode_clips(clips[:1]), 1, encoder.dim)
+    assert_unit_rows(vectors, 2, encoder.dim)
 
 
 def test_nothing_becomes_no_rows(encoder):
@@ -78,31 +82,28 @@ def test_nothing_becomes_no_rows(encoder):
         assert nothing.dtype == np.float32
 
 
-def test_one_is_as_many(encoder, clips):
-    np.testing.assert_allclose(encoder.encode_clips(clips), np.concatenate([encoder.encode_clips(clip[None]) for clip in clips]), atol=1e-5)
-    np.testing.assert_allclose(encoder.encode_texts(TEXTS), np.concatenate([encoder.encode_texts([text]) for text in TEXTS]), atol=1e-5)
+def test_one_is_as_many(encoder, clips, vectors):
+    for clip, vector in zip(clips, vectors, strict=True):
+        np.testing.assert_allclose(encoder.encode_clips(clip[None]), vector[None], atol=1e-5)
+    for text, vector in zip(TEXTS, encoder.encode_texts(TEXTS), strict=True):
+        np.testing.assert_allclose(encoder.encode_texts([text]), vector[None], atol=1e-5)
 
 
-def test_the_same_input_gives_the_same_vectors(encoder, clips):
-    np.testing.assert_array_equal(encoder.encode_clips(clips), encoder.encode_clips(clips))
-    np.testing.assert_array_equal(encoder.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
-
-
-def test_different_input_gives_different_vectors(encoder, clips):
-    assert (encoder.encode_clips(clips) @ encoder.encode_clips(clips).T)[~np.eye(3, dtype=bool)].max() < 0.9999
+def test_different_input_gives_different_vectors(encoder, vectors):
+    assert vectors[0] @ vectors[1] < 0.9999
     assert encoder.encode_texts(TEXTS[:1])[0] @ encoder.encode_texts(TEXTS[2:3])[0] < 0.9999
 
 
-def test_encode_clips_is_encode_pixels_after_the_presets_resize(encoder, clips):
+def test_encode_clips_is_encode_pixels_after_the_presets_resize(encoder, clips, vectors):
     pixels = np.stack([resize_frames(clip, encoder.preset) for clip in clips])
-    np.testing.assert_allclose(encoder.encode_clips(clips), encoder.encode_pixels(pixels), atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_pixels(pixels), vectors, atol=1e-6)
 
 
 def test_the_text_side_alone_gives_the_same_vectors(encoder, source):
     for light in (load_text_encoder(encoder.space), load_text_encoder(encoder.space, source)):
-        vectors = light.encode_texts(TEXTS)
-        assert_unit_rows(vectors, len(TEXTS), encoder.dim)
-        assert (vectors * encoder.encode_texts(TEXTS)).sum(axis=1).min() > 0.9999
+        sentences = light.encode_texts(TEXTS)
+        assert_unit_rows(sentences, len(TEXTS), encoder.dim)
+        assert (sentences * encoder.encode_texts(TEXTS)).sum(axis=1).min() > 0.9999
         assert light.encode_texts([]).shape == (0, encoder.dim)
         assert light.space.id == encoder.space.id
 
