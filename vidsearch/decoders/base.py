@@ -1,7 +1,14 @@
 """What every decoder is: a video and time spans in, exactly those frames out.
 
 A plug-in file `decoders/NAME.py` defines `open_decoder() -> Decoder`. It runs inside worker processes that import nothing but the
-decoder's library and NumPy.
+decoder's library and NumPy. What fails carries one of these reasons, for a clip or for the whole video:
+
+    NOT_FOUND NOT_REGULAR_FILE EMPTY OPEN_FAILED FORMAT_NOT_ALLOWED NO_VIDEO_STREAM CODEC_UNSUPPORTED
+    DIMENSIONS_TOO_LARGE DURATION_TOO_LONG ZERO_DURATION DECODER_OOM CHANGED_DURING_READ
+    DECODE_ERROR        a frame, or one that it depends on, is damaged
+    SHORT_DECODE        the file ends before its header says, and before the clip does; or frames did not come
+    SPAN_EMPTY          the clip ends before it starts, or no frame lies in it
+    SPAN_PAST_END       the clip starts after the video's end
 """
 
 from __future__ import annotations
@@ -16,6 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 Frame = npt.NDArray[np.uint8]  # (height, width, 3) RGB, rotation applied
+
+MAX_PIXELS = 8192 * 8192  # of one frame
+MAX_SECONDS = 24 * 3600.0  # of one video
 
 
 class Span(NamedTuple):
@@ -45,6 +55,10 @@ class DecodedClip:
     detail: str = ""
 
 
+def nothing() -> None:
+    """Stand in for `alive` where nobody watches."""
+
+
 class Decoder(ABC):
     """Reads all clips of one video in one pass."""
 
@@ -58,14 +72,16 @@ class Decoder(ABC):
         *,
         choose: Callable[[int], Sequence[int]],
         transform: Callable[[Frame], Frame],
+        alive: Callable[[], None] = nothing,
     ) -> Iterator[DecodedClip]:
         """Yield one DecodedClip for each span, in any order.
 
         Args:
-            path: a regular file.
+            path: a regular file, or a link to one.
             spans: what to read; they may overlap and come in any order.
             choose: given the number of frames whose time lies in the span, the positions wanted (see `sampling.choose_frames`).
             transform: applied to each wanted frame as soon as it is decoded, so that full-size frames do not pile up.
+            alive: called now and then while there is progress, so that a watchdog knows a long video from a hang.
 
         Raises:
             DecodeError: the video as a whole cannot be read. A failure of one clip is a DecodedClip with a reason.

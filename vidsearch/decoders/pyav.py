@@ -1,0 +1,138 @@
+"""Decode with PyAV (FFmpeg): exact frames, decoding only what they need, and a reason for each clip that cannot be had.
+
+Three private files do the work: `_pyav_source` opens a file safely, `_pyav_gops` reads one group of pictures at a time, and
+`_pyav_sequential` reads what only decoding from the start gets right. `_timeline` is the arithmetic of which frames a clip is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from vidsearch.decoders import _pyav_gops as gops
+from vidsearch.decoders import _pyav_sequential as sequential
+from vidsearch.decoders._files import check_file, has_changed
+from vidsearch.decoders._pyav_source import READ_ON_S, Convert, Source
+from vidsearch.decoders._timeline import Clip, Problem, Stretch, covers, failed, settle, sort_out
+from vidsearch.decoders.base import DecodedClip, Decoder, Frame, Span, nothing
+from vidsearch.errors import DecodeError
+
+Choose = Callable[[int], Sequence[int]]
+Fetch = Callable[[Source, Stretch, Sequence[int], Convert], Iterator[tuple[int, Frame | Problem]]]
+
+
+def open_decoder() -> Decoder:
+    return PyAVDecoder()
+
+
+class PyAVDecoder(Decoder):
+    """Frames identical to the bit to those of a full decode with `frame.to_ndarray(format="rgb24")`, on one thread."""
+
+    name = "pyav"
+
+    def read_clips(
+        self,
+        path: Path,
+        spans: Sequence[Span],
+        *,
+        choose: Choose,
+        transform: Callable[[Frame], Frame],
+        alive: Callable[[], None] = nothing,
+    ) -> Iterator[DecodedClip]:
+        before = check_file(path)
+        convert = _RgbConverter(transform)
+        try:
+            with Source(path, alive) as source:
+                for clip in _read(source, spans, choose, convert):
+                    if clip.reason in ("DECODE_ERROR", "SHORT_DECODE") and has_changed(path, before):
+                        yield replace(clip, reason="CHANGED_DURING_READ", detail="the file was written to while it was read")
+                    else:
+                        yield clip
+        except MemoryError as error:
+            raise DecodeError("DECODER_OOM", f"{path} needs more memory than a worker may have") from error
+
+
+def _read(source: Source, spans: Sequence[Span], choose: Choose, convert: Convert) -> Iterator[DecodedClip]:
+    left, bad = sort_out(spans)
+    yield from bad
+    if gops.suits(source):
+        for cover in covers(left, source.clock, reach_s=READ_ON_S if source.seekable else float("inf")):
+            stretch = gops.scan(source, cover)
+            if stretch is None:
+                break
+            left = [item for item in left if item not in cover.spans]
+            yield from _clips(source, stretch, cover.spans, gops.fetch, choose, convert)
+    for cover in covers(left, source.clock, reach_s=float("inf")):
+        yield from _clips(source, sequential.scan(source, cover), cover.spans, sequential.fetch, choose, convert)
+
+
+def _clips(
+    source: Source,
+    stretch: Stretch,
+    spans: Sequence[tuple[int, Span]],
+    fetch: Fetch,
+    choose: Choose,
+    convert: Convert,
+) -> Iterator[DecodedClip]:
+    """Choose the frames of the spans of one stretch, fetch them, and yield each clip once its last frame is there."""
+    if not len(stretch.shown) and stretch.ending is not None and not stretch.ending.truncated:
+        raise DecodeError("ZERO_DURATION", "its video stream holds no frame")
+    waiting: dict[int, list[Clip]] = {}
+    for index, span in spans:
+        clip = settle(index, span, stretch, source.clock, choose)
+        if isinstance(clip, DecodedClip):
+            yield clip
+            continue
+        for position in set(clip.positions):
+            waiting.setdefault(position, []).append(clip)
+    lost: set[int] = set()
+    for position, outcome in fetch(source, stretch, sorted(waiting), convert) if waiting else ():
+        for clip in waiting.pop(position):
+            if clip.index in lost:
+                continue
+            if isinstance(outcome, Problem):
+                lost.add(clip.index)
+                yield failed(clip.index, *outcome)
+                continue
+            clip.frames[position] = outcome
+            if clip.complete:
+                yield clip.decoded()
+
+
+class _RgbConverter:
+    """Turns decoded frames into RGB, upright, and hands them to a transform."""
+
+    def __init__(self, transform: Callable[[Frame], Frame]) -> None:
+        self._transform = transform
+        self._reformatter = VideoReformatter()  # keeps swscale's tables from frame to frame
+
+    def __call__(self, frame: av.VideoFrame) -> Frame:
+        try:
+            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        except av.error.FFmpegError as error:
+            raise DecodeError("DECODE_ERROR", f"frames of the format {frame.format.name} cannot be turned into RGB") from error
+        return self._transform(_upright(np.asarray(rgb.to_ndarray(), dtype=np.uint8), frame))
+
+
+def _upright(picture: Frame, frame: av.VideoFrame) -> Frame:
+    """Turn and mirror a picture as its display matrix says, where that is by right angles.
+
+    The matrix (a b u / c d v / x y w, 16.16 fixed point) sends the point (x, y) to (ax + cy, bx + dy): ISO/IEC 14496-12, 6.2.2.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return picture
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, dtype=np.int32)[:5])
+    if a == d == 0 and b and c:
+        picture, across, down = picture.transpose(1, 0, 2), c, b
+    elif b == c == 0 and a and d:
+        across, down = a, d
+    else:
+        return picture
+    return np.ascontiguousarray(picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
