@@ -294,8 +294,24 @@ def test_a_damaged_template_is_refused(root: Path) -> None:
         template.read_template(root, "../FORMAT")
 
 
-def test_storage_imports_nothing_heavier_than_pyarrow() -> None:
-    code = "import sys, vidsearch.storage.segment, vidsearch.storage.template; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "pyarrow.parquet" in loaded
-    assert not {"faiss", "torch", "sqlglot", "pandas", "av"} & set(loaded)
+def test_reading_imports_nothing_heavier_than_pyarrow(root: Path) -> None:
+    """Not even pandas, which PyArrow imports for its own conversions where it is installed."""
+    ref = write_rows(root, 40)
+    code = f"""
+import sys
+from pathlib import Path
+from vidsearch.storage import manifest, template
+from vidsearch.storage.segment import SegmentRef, open_segment
+root = Path({str(root)!r})
+manifest.read(root)
+segment = open_segment(root, {ref!r})
+print(segment.take([3, 1])["clip_id"].to_pylist()[0], segment.read_columns(["clip_id"]).num_rows, segment.vectors.shape)
+segment.index_bytes()
+segment.quarantine()
+print(*sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found, modules = ran.stdout.splitlines()
+    assert found == "000003 40 (40, 8)"
+    assert "pyarrow.parquet" in modules.split()
+    assert not {"faiss", "torch", "sqlglot", "pandas", "av"} & set(modules.split())

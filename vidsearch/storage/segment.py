@@ -220,7 +220,8 @@ class Segment:
         groups, position = np.unique(np.searchsorted(ends, wanted, side="right"), return_inverse=True)
         starts_read = np.concatenate([[0], np.cumsum(np.asarray(sizes, dtype=np.int64)[groups])])[:-1]
         within = wanted - (ends - sizes)[groups][position] + starts_read[position]
-        return self._read_rows(groups.tolist(), self._known(columns)).take(pa.array(within))
+        numbers = pa.Array.from_buffers(pa.int64(), len(within), [None, pa.py_buffer(within)])  # pa.array would import pandas
+        return self._read_rows(groups.tolist(), self._known(columns)).take(numbers)
 
     def index_bytes(self) -> bytes:
         """Return index.faiss, its hash checked: parse these bytes, not the file."""
@@ -230,7 +231,8 @@ class Segment:
         """Return what could not be indexed."""
         path = self._folder / "quarantine.parquet"
         try:
-            return pq.read_table(pa.BufferReader(self._read_checked(path.name)), page_checksum_verification=True)
+            with pq.ParquetFile(pa.BufferReader(self._read_checked(path.name)), page_checksum_verification=True) as file:
+                return file.read(use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise IndexCorruptError(f"{path}: {error}") from error
 
