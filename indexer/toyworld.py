@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,6 +118,17 @@ def vary_motion(scene: Scene, rng: np.random.Generator, *, held_out: bool | None
     """Return the same things on the same background, each with a motion drawn anew: only time can tell the two apart."""
     looks = [(thing.colour, thing.shape) for thing in scene.things]
     return replace(scene, things=_place_things(looks, [thing.large for thing in scene.things], rng, held_out))
+
+
+def vary_setting(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Return the same things and motions on another background or, now and then and where a caption would tell, of other sizes."""
+    sized = [size_word(scene, thing) for thing in scene.things]
+    if any(sized) and rng.random() < 0.4:
+        things = [replace(thing, large=thing.large ^ bool(word)) for thing, word in zip(scene.things, sized, strict=True)]
+        return replace(scene, things=tuple(_fit_path(thing, len(things), rng) for thing in things))
+    others = [pair for pair in product(TONES, TEXTURES) if pair != (scene.tone, scene.texture)]
+    tone, texture = others[int(rng.integers(len(others)))]
+    return replace(scene, tone=tone, texture=texture, seed=int(rng.integers(2**31)))
 
 
 def reverse(scene: Scene) -> Scene | None:

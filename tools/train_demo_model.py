@@ -43,6 +43,7 @@ from indexer.toyworld import (
     sample_scene,
     size_word,
     vary_motion,
+    vary_setting,
 )
 from vidsearch.config import Preset, viclip_preset
 from vidsearch.encoders import _tokens
@@ -71,6 +72,7 @@ class Recipe:
     steps: int = 2000
     batch: int = 64  # clips
     twins: int = 4  # clips of a batch that differ in motion only
+    settings: int = 1100  # from this step on, the last of them differs in background or size only
     keep: int = 64  # patch tokens of a clip that a masked step looks at
     unmasked: int = 60  # last steps, that look at all tokens
     singles: int = 150  # first steps, that see one thing at a time
@@ -285,7 +287,7 @@ def make_batch(recipe: Recipe, step: int) -> tuple[Clip, list[str], npt.NDArray[
     facts: list[npt.NDArray[np.float32]] = []
     while len(clips) < recipe.batch:
         count = 1 if step < recipe.singles else int(rng.choice((1, 2, 3), p=(0.3, 0.4, 0.3)))
-        for scene in sample_twins(rng, count, recipe.twins):
+        for scene in sample_twins(rng, count, recipe.twins, settings=step >= recipe.settings):
             clips.append(augment(scene, recipe.size, rng))
             facts.append(list_facts(scene))
             captions.append(caption(scene, recipe, rng))
@@ -311,19 +313,22 @@ def list_facts(scene: Scene) -> npt.NDArray[np.float32]:
     return np.array([fact in true for fact in FACTS], dtype=np.float32)
 
 
-def sample_twins(rng: np.random.Generator, count: int, twins: int) -> list[Scene]:
-    """Return scenes that look the same and move differently; the second is the first played backwards where that differs."""
+def sample_twins(rng: np.random.Generator, count: int, twins: int, *, settings: bool) -> list[Scene]:
+    """Return scenes that look the same and move differently; the second is the first played backwards where that differs.
+
+    With `settings`, the last has the first's motions and another background or other sizes.
+    """
     scenes = [sample_scene(rng, count=count, held_out=False)]
     backwards = reverse(scenes[0])
-    if backwards is not None and twins > 1:
+    if backwards is not None:
         scenes.append(backwards)
     for _ in range(10 * twins):
-        if len(scenes) >= twins:
+        if len(scenes) >= twins - settings:
             break
         other = vary_motion(scenes[0], rng, held_out=False)
         if other.key not in [scene.key for scene in scenes]:
             scenes.append(other)
-    return scenes
+    return [*scenes, vary_setting(scenes[0], rng)] if settings else scenes
 
 
 def augment(scene: Scene, size: int, rng: np.random.Generator) -> Clip:
@@ -394,7 +399,8 @@ def evaluate(net: ViCLIP, tokenizer: _tokens.Tokenizer, preset: Preset, *, count
     with torch.inference_mode():
         texts = encode_captions(net, tokenizer, captions)
         clips = encode_scenes(net, preset, [show(scene, preset) for scene in scenes])
-        ranks = (texts @ clips.T > (texts * clips).sum(1, keepdim=True)).sum(1)  # 0 is the best
+        scores = texts @ clips.T
+        ranks = (scores > scores.diag()[:, None]).sum(1)  # 0 is the best
         pairs = [(place, backwards) for place, scene in enumerate(scenes) if (backwards := reverse(scene)) is not None][: count // 2]
         others = encode_scenes(net, preset, [show(backwards, preset) for _, backwards in pairs])
     places = [place for place, _ in pairs]

@@ -1,0 +1,114 @@
+"""The demo model that ships: it finds toy clips it never saw, and it sees time. Bounds lie well below what data/README.md reports."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from indexer.toyworld import Clip, Scene, describe, encode_video, held_out_scenes, render, reverse
+from vidsearch.encoders import load_encoder
+from vidsearch.encoders.base import Encoder
+from vidsearch.sampling import choose_frames
+
+torch = pytest.importorskip("torch")
+
+MODEL = Path(__file__).parents[2] / "data" / "demo-viclip.safetensors"
+Vectors = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder(MODEL, device="cpu", precision="float32")
+
+
+@lru_cache(maxsize=1)
+def _scenes() -> tuple[Scene, ...]:
+    return tuple(held_out_scenes(200, seed=77))  # another seed than the training script evaluates with
+
+
+@pytest.fixture(scope="module")
+def texts(encoder: Encoder) -> Vectors:
+    rng = np.random.default_rng(78)
+    return encoder.encode_texts([describe(scene, rng, complete=True) for scene in _scenes()])
+
+
+@pytest.fixture(scope="module")
+def clips(encoder: Encoder) -> Vectors:
+    return _encode(encoder, [_render(encoder, scene) for scene in _scenes()])
+
+
+def _render(encoder: Encoder, scene: Scene) -> Clip:
+    return render(scene, size=encoder.preset.size, frames=encoder.preset.frames)
+
+
+def _encode(encoder: Encoder, shown: list[Clip]) -> Vectors:
+    return np.concatenate([encoder.encode_clips(np.stack(shown[first : first + 40])) for first in range(0, len(shown), 40)])
+
+
+def _recall(texts: Vectors, clips: Vectors, k: int) -> float:
+    scores = texts @ clips.T
+    return float(np.mean((scores > np.diag(scores)[:, None]).sum(axis=1) < k))
+
+
+def test_demo_model_is_small_and_half_precision() -> None:
+    assert MODEL.stat().st_size < 8_000_000
+    header = MODEL.read_bytes()[8:200_000]
+    assert b'"F16"' in header
+    assert b'"F32"' not in header
+
+
+def test_demo_model_loads_as_a_viclip_of_its_own_size(encoder: Encoder) -> None:
+    assert encoder.space.encoder == "viclip"
+    assert encoder.space.model == "demo-viclip"
+    assert encoder.preset.clean_text
+    assert (encoder.preset.frames, encoder.preset.size, encoder.dim) == (8, 48, 128)
+
+
+def test_demo_model_finds_unseen_combinations(texts: Vectors, clips: Vectors) -> None:
+    assert np.allclose(np.linalg.norm(clips, axis=1), 1, atol=1e-4)
+    assert _recall(texts, clips, 1) > 0.6
+    assert _recall(texts, clips, 5) > 0.85
+
+
+def test_demo_model_tells_a_clip_from_its_reversal(encoder: Encoder, texts: Vectors, clips: Vectors) -> None:
+    pairs = [(place, backwards) for place, scene in enumerate(_scenes()) if (backwards := reverse(scene)) is not None]
+    assert len(pairs) > 80
+    places = [place for place, _ in pairs]
+    others = _encode(encoder, [_render(encoder, backwards) for _, backwards in pairs])
+    forward, backward = (texts[places] * clips[places]).sum(axis=1), (texts[places] * others).sum(axis=1)
+    assert np.mean(forward > backward) > 0.8  # a model blind to time: 0.5
+
+
+def test_demo_model_blind_to_order_when_frames_repeat(encoder: Encoder, texts: Vectors) -> None:
+    """One frozen frame tells no motion: recall falls, so the recall above is owed to time."""
+    frozen = [np.repeat(_render(encoder, scene)[4:5], 8, axis=0) for scene in _scenes()]
+    assert _recall(texts, _encode(encoder, frozen), 1) < 0.45
+
+
+def test_demo_model_works_on_decoded_video(encoder: Encoder, texts: Vectors) -> None:
+    av = pytest.importorskip("av")
+    decoded = []
+    for scene in _scenes()[:80]:
+        file = io.BytesIO()
+        encode_video(file, render(scene, size=128, frames=30), rate=10)
+        with av.open(io.BytesIO(file.getvalue())) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        decoded.append(np.stack([frames[place] for place in choose_frames(len(frames), encoder.preset)]))
+    assert _recall(texts[:80], _encode(encoder, decoded), 1) > 0.65
+
+
+def test_demo_model_ignores_capitals_and_punctuation(encoder: Encoder) -> None:
+    plain = encoder.encode_texts(["a red circle moves to the right"])
+    assert np.allclose(plain, encoder.encode_texts(["A red circle, moves to the RIGHT!"]), atol=1e-6)
+    assert not np.allclose(plain, encoder.encode_texts(["a red circle moves to the left"]), atol=0.05)
+
+
+def test_demo_model_understands_some_german(encoder: Encoder, clips: Vectors) -> None:
+    rng = np.random.default_rng(79)
+    captions = [describe(scene, rng, complete=True, language="de") for scene in _scenes()]
+    assert _recall(encoder.encode_texts(captions), clips, 5) > 0.5
