@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.weights import TINY, seeded_viclip
 
+from vidsearch.encoders._blas import _find_controls, one_thread
 from vidsearch.encoders._text_tower import TextTower
 from vidsearch.encoders._viclip_net import NetConfig, ViCLIP
 from vidsearch.errors import CheckpointError
@@ -77,3 +78,18 @@ def test_weights_that_do_not_fit_are_refused_by_name(name, weights):
 def test_no_weights_are_refused():
     with pytest.raises(CheckpointError, match="text tower"):
         TextTower({})
+
+
+def test_one_thread_holds_and_gives_back():
+    controls = _find_controls()
+    if controls is None:
+        pytest.skip("this NumPy came without an OpenBLAS of its own")
+    get_threads, set_threads = controls
+    at_first = get_threads()
+    set_threads(2)
+    try:
+        with one_thread():
+            assert get_threads() == 1
+        assert get_threads() == 2
+    finally:
+        set_threads(at_first)

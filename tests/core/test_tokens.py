@@ -13,7 +13,7 @@ import ftfy
 import numpy as np
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vidsearch.encoders import _tokens
@@ -68,7 +68,7 @@ def test_encode_gives_the_reference_ids(clip_tokenizer):
     assert clip_tokenizer.vocab_size == 49_408
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=texts.filter(lambda text: "_of_text>" not in text.lower()))
 def test_encode_agrees_with_open_clip_on_generated_text(clip_tokenizer, peer, text):
     np.testing.assert_array_equal(clip_tokenizer.encode([text]), peer([text]).numpy(), err_msg=repr(text))
@@ -114,6 +114,7 @@ def test_encode_refuses_what_is_not_a_sequence_of_strings(wrong):
         Tokenizer(MERGES, context_length=8).encode(wrong)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=st.text(alphabet=st.characters(max_codepoint=127), max_size=60))
 def test_the_ascii_short_cuts_change_nothing(text):
     repaired = html.unescape(html.unescape(ftfy.fix_text(text)))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch.encoders._blas import one_thread
 from vidsearch.errors import CheckpointError
 
 Array = npt.NDArray[Any]
@@ -39,6 +40,10 @@ class TextTower:
 
     def encode(self, tokens: npt.NDArray[np.int64]) -> Floats:
         """Return (B, E) of token ids (B, context_length); the end-of-text token has the highest id."""
+        with one_thread():
+            return self._encode(tokens)
+
+    def _encode(self, tokens: npt.NDArray[np.int64]) -> Floats:
         end = tokens.argmax(axis=1)
         length = int(end.max()) + 1  # attention is causal: what follows the last end changes nothing
         x = self._rows("token_embedding.weight", tokens[:, :length]) + self._floats("positional_embedding")[:length]
