@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.openclip import tiny_openclip
 from support.weights import MERGES, TINY, seeded_viclip
 
 from vidsearch.config import Space
@@ -29,6 +30,7 @@ def _tiny_viclip(folder: Path) -> str:
 # A new encoder gets in with one line: its name, and what makes a small model of it and returns the source to load, or skips.
 SOURCES: dict[str, Callable[[Path], str]] = {
     "conse": lambda _: "conse",
+    "openclip": tiny_openclip,
     "viclip": _tiny_viclip,
 }
 
