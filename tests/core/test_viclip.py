@@ -292,7 +292,7 @@ def test_other_weights_than_the_indexs_are_refused(tiny, tmp_path, weights):
         load_text_encoder(space, "conse")
 
 
-def test_choose_source_prefers_the_larger_model_and_the_safer_file(models):
+def test_choose_source_prefers_the_larger_the_better_trained_and_the_safer(models):
     models.mkdir()
     source, why = choose_source()
     assert source == "conse"
@@ -301,9 +301,11 @@ def test_choose_source_prefers_the_larger_model_and_the_safer_file(models):
         (models / name).touch()
     assert Path(choose_source()[0]).name == "ViCLIP-L-14.pth"
     (models / "ViCLIP-L-14.safetensors").touch()
+    assert Path(choose_source()[0]).name == "ViCLIP-L-14.safetensors"
+    (models / "ViCLIP-L_InternVid-FLT-10M.pth").touch()
     source, why = choose_source()
-    assert Path(source).name == "ViCLIP-L-14.safetensors"
-    assert "using ViCLIP-L-14.safetensors" in why
+    assert Path(source).name == "ViCLIP-L_InternVid-FLT-10M.pth"
+    assert "using ViCLIP-L_InternVid-FLT-10M.pth" in why
 
 
 def test_load_encoder_without_a_name_takes_the_chosen_one(weights, models):

@@ -101,9 +101,14 @@ def demo_checkpoint() -> Path:
 
 
 def find_best(models: Path) -> Path | None:
-    """Return the ViCLIP checkpoint to prefer in a folder: L before other sizes, safetensors before pickles."""
+    """Return the ViCLIP checkpoint to prefer in a folder: size L, then FLT, whose published numbers are best, then safetensors."""
     found = [path for path in models.glob("*") if path.is_file() and path.suffix in SUFFIXES and path.name.lower().startswith("viclip")]
-    return min(found, key=lambda path: ("-l" not in path.stem.lower(), path.suffix != SAFE_SUFFIX, path.name), default=None)
+    return min(found, key=_preference, default=None)
+
+
+def _preference(path: Path) -> tuple[bool, bool, bool, str]:
+    name = path.stem.lower()
+    return "viclip-l" not in name, "flt" not in name, path.suffix != SAFE_SUFFIX, path.name
 
 
 def _find_text_weights(space: Space, source: str | None) -> Path:
