@@ -76,12 +76,16 @@ def print_description(described: dict[str, Any]) -> None:
     out.print(facts)
     if not described["columns"]:
         return
-    columns = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in ("column", "type", "nulls"):
-        columns.add_column(title, no_wrap=True, justify="right" if title == "nulls" else "left")
-    columns.add_column("range or values", no_wrap=True, overflow="ellipsis")
-    for column in described["columns"]:
-        columns.add_row(plain(column["name"]), column["type"], f"{column['nulls']:,}", plain(_range(column)))
+    rows = [(plain(column["name"]), column["type"], f"{column['nulls']:,}", plain(_range(column))) for column in described["columns"]]
+    columns = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    taken = 0
+    for number, title in enumerate(("column", "type", "nulls")):
+        width = max(len(title), *(len(row[number]) for row in rows))
+        columns.add_column(title, no_wrap=True, justify="right" if title == "nulls" else "left", width=width)
+        taken += width + 2
+    columns.add_column("range or values", no_wrap=True, overflow="ellipsis", width=max(10, out.width - taken))
+    for row in rows:
+        columns.add_row(*row)
     out.print()
     out.print(columns)
 
