@@ -69,18 +69,18 @@ class Recipe:
     """Everything that shapes the weights."""
 
     seed: int = 0
-    steps: int = 2000
+    steps: int = 1800
     batch: int = 64  # clips
     twins: int = 4  # clips of a batch that differ in motion only
-    settings: int = 1100  # from this step on, the last of them differs in background or size only
+    settings: int = 1122  # from this step on, the last of them differs in background or size only
     keep: int = 64  # patch tokens of a clip that a masked step looks at
-    unmasked: int = 60  # last steps, that look at all tokens
+    unmasked: int = 50  # last steps, that look at all tokens
     singles: int = 150  # first steps, that see one thing at a time
     german: float = 0.06  # part of the captions
     word_steps: int = 1000  # before all others, of captions alone
     read_out: float = 1.0  # weight of the read-out's loss beside the contrast's
     rate: float = 1.5e-3  # of learning
-    decay: int = 600  # last steps, over which the rate falls to nothing
+    decay: int = 490  # last steps, over which the rate falls to nothing
     size: int = 48
     patch: int = 8
     width: int = 128

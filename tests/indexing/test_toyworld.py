@@ -12,7 +12,20 @@ import pytest
 
 from indexer import toyworld
 from indexer._toywords import COLOURS, MOTIONS, SHAPES
-from indexer.toyworld import LONGEST_CAPTION, REVERSED, Clip, Scene, describe, encode_video, render, reverse, sample_scene, vary_motion
+from indexer.toyworld import (
+    LONGEST_CAPTION,
+    REVERSED,
+    Clip,
+    Scene,
+    describe,
+    encode_video,
+    held_out_scenes,
+    render,
+    reverse,
+    sample_scene,
+    vary_motion,
+    vary_setting,
+)
 
 Curve = npt.NDArray[np.float64]  # one value a frame
 
@@ -166,6 +179,27 @@ def test_vary_motion_changes_nothing_but_the_motion() -> None:
         tuple((t.colour, t.shape, t.large) for t in scene.things)
     }
     assert len({tuple(t.motion for t in o.things) for o in others}) > 10
+
+
+def test_vary_setting_changes_what_a_caption_tells_but_no_motion() -> None:
+    rng = np.random.default_rng(9)
+    backgrounds = sizes = 0
+    for _ in range(60):
+        scene = sample_scene(rng)
+        other = vary_setting(scene, rng)
+        assert [(t.colour, t.shape, t.motion) for t in other.things] == [(t.colour, t.shape, t.motion) for t in scene.things]
+        assert other.key != scene.key
+        backgrounds += (other.tone, other.texture) != (scene.tone, scene.texture)
+        sizes += other.things != scene.things
+    assert backgrounds + sizes == 60
+    assert min(backgrounds, sizes) > 10
+
+
+def test_held_out_scenes_are_distinct_and_repeat_with_their_seed() -> None:
+    scenes = held_out_scenes(200, seed=3)
+    assert scenes == held_out_scenes(200, seed=3)
+    assert len({scene.key for scene in scenes}) == 200
+    assert all(thing.held_out for scene in scenes for thing in scene.things)
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
