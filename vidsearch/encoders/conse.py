@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidsearch.config import Preset, Space
+from vidsearch.encoders._blas import one_thread
 from vidsearch.encoders.base import TextEncoder, Vectors, unit_rows
 from vidsearch.errors import CheckpointError, MissingExtraError, SpaceMismatchError, UsageError
 from vidsearch.extras import EXTRA_OF, require
@@ -130,7 +131,9 @@ class ConSETextEncoder(TextEncoder):
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         classes = class_space()
-        return unit_rows((self._sentences.encode(texts) - classes.mean) @ classes.whitener)
+        centred = self._sentences.encode(texts) - classes.mean
+        with one_thread():
+            return unit_rows(centred @ classes.whitener)
 
 
 class ClassSpace(NamedTuple):
@@ -151,9 +154,11 @@ def class_space() -> ClassSpace:
     vectors = np.load(BytesIO(CLASSES.read()), allow_pickle=False).astype(np.float64)
     mean = vectors.mean(axis=0)
     centred = vectors - mean
-    values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
-    whitener = (axes * (values + values.mean()) ** -0.25) @ axes.T
-    return ClassSpace(*(np.ascontiguousarray(part, dtype=np.float32) for part in (centred @ whitener, mean, whitener)))
+    with one_thread():
+        values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+        whitener = (axes * (values + values.mean()) ** -0.25) @ axes.T
+        parts = (centred @ whitener, mean, whitener)
+    return ClassSpace(*(np.ascontiguousarray(part, dtype=np.float32) for part in parts))
 
 
 class SentenceEncoder:
