@@ -85,6 +85,44 @@ def test_a_fault_at_any_call_of_a_commit_leaves_the_old_version_or_the_new(
     assert failing_call > 50
 
 
+class RecordingOs(FailingOs):
+    """The `os` module, keeping what was done to which name, a file descriptor counting as the name it was opened by."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+        self.done: list[tuple[str, str]] = []
+        self._names: dict[int, str] = {}
+
+    def _counted(self, name: str, real: object) -> object:
+        def call(*args: object, **options: object) -> object:
+            result = real(*args, **options)  # type: ignore[operator]
+            target = args[1] if name in ("link", "rename") else args[0]
+            place = self._names[target] if isinstance(target, int) else Path(str(target)).name
+            if name == "open":
+                self._names[int(str(result))] = place
+            self.done.append((name, place))
+            return result
+
+        return call
+
+
+def test_everything_is_durable_before_it_is_named_and_named_durably_before_commit_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests.create(tmp_path, SPACE)
+    recording = RecordingOs()
+    monkeypatch.setattr(files, "os", recording)
+    uuid = add_segment(tmp_path).segments[0].uuid
+    named = recording.done.index(("rename", uuid))
+    for file in ("vectors.f16", "rows.parquet", "index.faiss", "quarantine.parquet", "SEGMENT.json"):
+        written = [number for number, (call, name) in enumerate(recording.done) if (call, name) == ("write", file)]
+        assert max(written) < recording.done.index(("fsync", file)) < recording.done.index(("fsync", uuid)) < named
+    segments_named = recording.done.index(("fsync", "segments"), named)
+    linked = recording.done.index(("link", "000000000002.json"))
+    manifest_durable = max(number for number, (call, name) in enumerate(recording.done) if call == "fsync" and name.endswith(".tmp"))
+    assert segments_named < manifest_durable < linked < recording.done.index(("fsync", "manifests"), linked)
+
+
 def test_a_version_that_cannot_be_read_now_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit on the version before it would lose the newest one's clips."""
 
