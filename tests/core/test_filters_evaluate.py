@@ -69,6 +69,8 @@ def matching(text: str, table: pa.Table = TABLE) -> list[int]:
         ("caption like '%dog\\_'", [3]),
         ("caption like 'back\\\\slash'", [6]),
         ("caption ilike '%Ï%É'", [5]),
+        ("caption like '\\a%'", [0]),
+        ("caption like '%\\g'", [0, 8]),
         ("caption like ''", [4]),
         ("aesthetic > 5", [0, 6]),
         ("aesthetic >= 5.1", [0, 6]),

@@ -17,11 +17,11 @@ Kind = Literal["text", "number", "boolean", "time", "empty", "other"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 WANTED = {
-    "text": "text in single quotes, 'like this'",
-    "number": "a number",
-    "boolean": "true or false, with = or !=",
-    "time": "a date or time in single quotes, '2024-01-31' or '2024-01-31T12:30:00'",
-    "other": "nothing but `is null`",
+    "text": "give text in single quotes, 'like this'",
+    "number": "give a number",
+    "boolean": "give true or false, with = or !=",
+    "time": "give a date or time in single quotes, '2024-01-31' or '2024-01-31T12:30:00'",
+    "other": "ask `is null` or `is not null`",
 }
 
 
@@ -57,7 +57,8 @@ def check_value(column: str, column_type: pa.DataType, value: Value, *, ordered:
     }
     if not fits[kind]:
         shown = f"text {value!r}" if isinstance(value, str) else f"{str(value).lower()}"
-        raise FilterError(f"column {column} is {column_type}: it cannot be compared with {shown}, but with {WANTED[kind]}")
+        plain_type = column_type.value_type if types.is_dictionary(column_type) else column_type
+        raise FilterError(f"column {column} is {plain_type}: it cannot be compared with {shown}; {WANTED[kind]}")
     if kind == "time":
         moment(column, column_type, str(value))
 
@@ -76,4 +77,6 @@ def moment(column: str, column_type: pa.DataType, text: str) -> pa.Scalar:
         precise = pa.timestamp("ns" if column_type.unit == "ns" else "us", column_type.tz)
         return scalar(microseconds, pa.int64()).cast(pa.timestamp("us", column_type.tz)).cast(precise)
     except (ValueError, OverflowError, pa.ArrowInvalid) as error:
-        raise FilterError(f"column {column} is {column_type}: {text!r} is not {WANTED['time']} ({error})") from error
+        raise FilterError(
+            f"column {column} is {column_type}: {text!r} is not a date or time it can hold; {WANTED['time']} ({error})"
+        ) from error
