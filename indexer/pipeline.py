@@ -154,7 +154,8 @@ def _quarantined(index: Index) -> dict[str, KnownBad]:
     known = {}
     for segment in index.segments:
         for row in segment.quarantine().select(["clip_id", "reason", "size_bytes", "mtime_ns"]).to_pylist():
-            known[row.pop("clip_id")] = KnownBad(**row)
+            name = row.pop("clip_id")
+            known[name] = KnownBad(**row)
     return known
 
 
