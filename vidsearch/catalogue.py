@@ -188,6 +188,12 @@ def find(source: str, folder: Path) -> Path | None:
 
 def file_stem(source: str) -> str:
     """Return where a source's weights belong in the models folder, without an ending: open_clip:A/B is open_clip/A--B."""
-    if source.startswith(OPEN_CLIP):
-        return "open_clip/" + source.removeprefix(OPEN_CLIP).replace("/", "--").replace(":", "-")
-    return source
+    if not source.startswith(OPEN_CLIP):
+        return source
+    architecture, _, tag = source.removeprefix(OPEN_CLIP).partition("/")
+    return f"open_clip/{architecture}--{clean_tag(tag)}"
+
+
+def clean_tag(tag: str) -> str:
+    """Return a tag of published weights as open_clip spells it."""
+    return tag.lower().replace("-", "_")

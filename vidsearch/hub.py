@@ -57,7 +57,10 @@ def fetch(file: HubFile, target: Path, *, settings: Settings, by_hand: str, sha2
                 displayed_filename=file.name,
             )
     except Exception as error:  # which class means "no network" changes with the library's HTTP client
-        raise _explain(error, file, partial, settings, by_hand) or error from error
+        explained = _explain(error, file, partial, settings, by_hand)
+        if explained is None:
+            raise
+        raise explained from error
     _check_hash(partial, sha256 or (metadata.etag if SHA256.fullmatch(metadata.etag or "") else None), file)
     partial.replace(target)
     partial.with_suffix(".etag").unlink(missing_ok=True)
@@ -82,6 +85,7 @@ def _check_hash(path: Path, expected: str | None, file: HubFile) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != expected:
         path.unlink()
+        path.with_suffix(".etag").unlink(missing_ok=True)
         raise CheckpointError(
             f"SHA-256 mismatch: {file.repository}/{file.name} came as {found[:16]}…, not {expected[:16]}…; it was deleted"
         )

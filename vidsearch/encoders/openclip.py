@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsearch.catalogue import OPEN_CLIP, OPEN_CLIP_FILES, HubFile, file_stem, find, published
+from vidsearch.catalogue import OPEN_CLIP, OPEN_CLIP_FILES, HubFile, clean_tag, file_stem, find, published
 from vidsearch.config import Space
 from vidsearch.errors import InputNotFoundError, UsageError
 from vidsearch.extras import require
@@ -68,7 +68,7 @@ def find_weights(source: str) -> Weights:
     tags = _published_tags(architecture)
     if not pretrained:
         pretrained = _only_weights(architecture, tags)
-    tag = pretrained.lower().replace("-", "_")
+    tag = clean_tag(pretrained)
     if tag in tags:
         return Weights(architecture, fetch_weights(f"{OPEN_CLIP}{architecture}/{tag}", settings=read_settings()), tag)
     for path in (Path(pretrained).expanduser(), Path("/" + pretrained)):
