@@ -38,7 +38,7 @@ def clustered(rows: int, seed: int = 0) -> npt.NDArray[np.float16]:
 
 @cache
 def template(kind: str) -> bytes:
-    return plugin("vidsearch.indexes", kind).train(clustered(8_000).astype(np.float32), rows=20_000, seed=0)
+    return plugin("vidsearch.indexes", kind).train(clustered(4_000).astype(np.float32), rows=20_000, seed=0)
 
 
 @cache
@@ -366,13 +366,13 @@ def test_training_is_repeatable_and_sized_by_rows_and_sample() -> None:
 
 
 def test_a_factory_string_is_taken_if_it_is_ivfpq() -> None:
-    sample = clustered(4000).astype(np.float32)
+    sample = clustered(1000).astype(np.float32)
     trained = ivfpq.train(sample, rows=20_000, seed=0, factory="IVF50,PQ16")
     assert ivfpq.load(ivfpq.build(clustered(600), trained), clustered(600)).lists == 50
     for factory in ("Flat", "IVF50,Flat", "IVF50,PQ16x4", "IVF50_HNSW8,PQ16", "IVF50,PQ7", "nonsense", "PCA32,IVF50,PQ16"):
         with pytest.raises(UsageError, match=f"factory '{factory}'"):
             ivfpq.train(sample, rows=20_000, seed=0, factory=factory)
-    with pytest.raises(UsageError, match="4000 vectors cannot train 5000 lists"):
+    with pytest.raises(UsageError, match="1000 vectors cannot train 5000 lists"):
         ivfpq.train(sample, rows=20_000, seed=0, factory="IVF5000,PQ16")
 
 
