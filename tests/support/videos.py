@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import numpy.typing as npt
 
 Frame = npt.NDArray[np.uint8]  # (height, width, 3) RGB
 BITS = 10  # frames are numbered 0..1023
-TIME_BASE = Fraction(1, 90_000)  # the finest that every container here keeps
+
+os.environ.setdefault("SVT_LOG", "0")  # the AV1 encoder is talkative
 
 
 def numbered_frame(number: int, width: int, height: int) -> Frame:
@@ -63,17 +66,105 @@ def write_video(
         stream.width, stream.height = (height, width) if turns % 2 else (width, height)
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
-        if codec != "mpeg4":  # it allows no denominator above 65535, and its container here is AVI: one tick a frame
-            stream.codec_context.time_base = TIME_BASE
+        ticks = fps if codec.startswith("mpeg") else 90_000  # a second; MPEG encoders take no finer clock than that of their frames
+        stream.codec_context.time_base = Fraction(1, ticks)
         if rotation:
             stream.set_display_rotation(rotation)
         for number, time_s in enumerate(times_s):
             picture = np.rot90(numbered_frame(number, width, height), -turns)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts, frame.time_base = (number, Fraction(1, fps)) if codec == "mpeg4" else (round(time_s * 90_000), TIME_BASE)
+            frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of video that decoders get wrong: how to write one, and what is in it.
+
+    Attributes:
+        write: makes the file at a path, in a folder of its own.
+        times_s: presentation time of each frame, seconds from the first instant.
+        numbers: what the frames show, in order of time.
+    """
+
+    suffix: str
+    write: Callable[[Path], Path]
+    times_s: tuple[float, ...]
+    numbers: tuple[int, ...]
+
+    def between(self, start_s: float, end_s: float) -> list[int]:
+        """Return the numbers of the frames of a clip."""
+        return [number for time_s, number in zip(self.times_s, self.numbers, strict=True) if start_s - 1e-6 <= time_s < end_s - 1e-6]
+
+
+FRAMES, FPS = 50, 25
+STEADY = tuple(number / FPS for number in range(FRAMES))
+UNEVEN = tuple(number / FPS + number // 10 * 0.32 for number in range(FRAMES))
+X264 = {"g": "12", "bf": "3", "preset": "faster"}
+X265 = "log-level=0:pools=1:frame-threads=1:scenecut=0:keyint=12:min-keyint=12"
+VPX = {"g": "12", "deadline": "realtime", "cpu-used": "8"}
+
+
+def _recipe(suffix: str, times_s: tuple[float, ...] = STEADY, **settings: object) -> Recipe:
+    def write(path: Path) -> Path:
+        return write_video(path, frames=len(times_s), **{"options": X264, "fps": FPS, "times_s": times_s, **settings})  # type: ignore[arg-type]
+
+    return Recipe(suffix, write, tuple(time_s - times_s[0] for time_s in times_s), tuple(range(len(times_s))))
+
+
+def _copied(suffix: str, **container_options: str) -> Recipe:
+    def write(path: Path) -> Path:
+        source = write_video(path.with_name("source.mp4"), frames=FRAMES, options=X264)
+        return copy_packets(source, path, container_options=container_options)
+
+    return Recipe(suffix, write, STEADY, tuple(range(FRAMES)))
+
+
+def _cut(path: Path) -> Path:
+    return cut_without_encoding(write_video(path.with_name("source.mp4"), frames=FRAMES, options=X264), path, 0.72)
+
+
+RECIPES = {
+    "h264": _recipe(".mp4"),
+    "h264 open gop": _recipe(".mp4", options={**X264, "x264-params": "open-gop=1:scenecut=0"}),
+    "h264 intra refresh": _recipe(".mp4", options={"g": "12", "bf": "0", "x264-params": "intra-refresh=1:scenecut=0"}),
+    "h264 interlaced": _recipe(".mp4", options={**X264, "x264-params": "interlaced=1"}),
+    "h264 one gop": _recipe(".mp4", options={"g": "999", "bf": "3", "x264-params": "scenecut=0"}),
+    "hevc open gop": _recipe(".mp4", codec="libx265", options={"x265-params": X265}),
+    "hevc closed gop": _recipe(".mp4", codec="libx265", options={"x265-params": X265 + ":open-gop=0"}),
+    "hevc temporal layers": _recipe(".mp4", codec="libx265", options={"x265-params": X265 + ":temporal-layers=3"}),
+    "vp8": _recipe(".webm", codec="libvpx", options={**VPX, "b": "400k"}),
+    "vp9": _recipe(".webm", codec="libvpx-vp9", options=VPX),
+    "vp9 alt-ref": _recipe(".webm", codec="libvpx-vp9", options={"g": "25", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "16"}),
+    "vp9 alpha": _recipe(".webm", codec="libvpx-vp9", pix_fmt="yuva420p", options={**VPX, "auto-alt-ref": "0"}),
+    "av1": _recipe(".mp4", codec="libsvtav1", options={"g": "12", "preset": "12", "svtav1-params": "lp=1"}),
+    "mpeg4 avi": _recipe(".avi", codec="mpeg4", options={"g": "12", "bf": "2", "b": "2M"}),
+    "mpeg4 mp4": _recipe(".mp4", codec="mpeg4", options={"g": "12", "bf": "2", "b": "2M"}),
+    "mpeg2 mpg": _recipe(".mpg", codec="mpeg2video", options={"g": "12", "bf": "2", "b": "2M"}),
+    "mjpeg avi": _recipe(".avi", codec="mjpeg", pix_fmt="yuvj420p", options={}),
+    "png alpha": _recipe(".mov", codec="png", pix_fmt="rgba", options={}),
+    "gif": _recipe(".gif", codec="gif", pix_fmt="rgb8", options={}),
+    "mpegts": _copied(".ts"),
+    "mkv": _copied(".mkv"),
+    "mkv without cues": _copied(".mkv", live="1"),
+    "fragmented mp4": _copied(".mp4", movflags="frag_keyframe+empty_moov+default_base_moof"),
+    "flv": _copied(".flv"),
+    "variable rate": _recipe(".mp4", UNEVEN),
+    "variable rate mkv": _recipe(".mkv", UNEVEN),
+    "start offset": _recipe(".mp4", tuple(3600 + time_s for time_s in STEADY)),
+    "start offset mkv": _recipe(".mkv", tuple(3600 + time_s for time_s in STEADY)),
+    "start offset ts": _recipe(".ts", tuple(3600 + time_s for time_s in STEADY)),
+    "rotated 90": _recipe(".mp4", rotation=90),
+    "rotated 180": _recipe(".mp4", rotation=180),
+    "rotated 270": _recipe(".mp4", rotation=270),
+    "one frame": _recipe(".mp4", (0.0,)),
+    "odd size": _recipe(".mp4", width=97, height=63, pix_fmt="yuv444p"),
+    "10 bit": _recipe(".mp4", pix_fmt="yuv420p10le"),
+    "gray": _recipe(".mp4", pix_fmt="gray"),
+    "cut inside a gop": Recipe(".mp4", _cut, STEADY[:32], tuple(range(18, 50))),
+}
 
 
 def cut_without_encoding(source: Path, target: Path, start_s: float) -> Path:

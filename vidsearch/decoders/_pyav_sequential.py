@@ -34,6 +34,8 @@ def scan(source: Source, cover: Cover) -> Stretch:
         if later > REORDER_LIMIT:
             break
     pts = np.sort(np.array(times, dtype=np.int64))  # the n-th frame that comes out is the n-th shown
+    if source.container.format.name == "avi" and len(pts):  # what it calls times lags behind by the frames that are reordered
+        pts += source.clock.ticks(0.0) - pts[0]
     ending = None
     if source.ended:
         ending = find_ending(pts, length, source.claimed_end(), source.clock.ticks(source.other_end_s), source.clock)

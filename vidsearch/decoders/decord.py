@@ -3,12 +3,12 @@
 decord bundles FFmpeg 4.1 and was last released in 2021. What it is known to get wrong, each a named test in tests/contracts:
 
 * it returns other frames than those asked for after seeking to a keyframe that is not a clean start (open GOP in H.264 and HEVC, intra
-  refresh, temporal layers, MPEG-4 with B frames) and in a file cut with `-c copy` inside a GOP;
-* it has no AV1, and cannot open Matroska without cues, GIF, or a file whose last few per cent are missing;
+  refresh, temporal layers, MPEG-4 with B frames) and in fragmented MP4;
+* it has no AV1 and no times of AVI with B frames, and cannot open Matroska without cues or a file whose last few per cent are missing;
 * damaged frames are returned as if they were sound;
 * on MPEG-TS it hangs for ever, without using the processor and holding the GIL; and it would follow a script that names other files.
   So only files that begin like MP4, Matroska or AVI are given to it;
-* times are float32: a tenth of a millisecond in the first quarter of an hour.
+* its times are float32, so they are taken to the millisecond.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vidsearch.decoders.base import MAX_PIXELS, MAX_SECONDS, DecodedClip, Decode
 from vidsearch.errors import DecodeError
 from vidsearch.extras import require
 
-_CLOCK = Clock(Fraction(1, 10_000), Fraction(0))
+_CLOCK = Clock(Fraction(1, 1000), Fraction(0))
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
 
@@ -100,6 +100,8 @@ def _stretch(reader: Any) -> Stretch:
     pts = np.rint(times[:, 0] / float(_CLOCK.time_base)).astype(np.int64)
     order = np.argsort(pts, kind="stable")
     end = round(float(times[:, 1].max()) / float(_CLOCK.time_base))
+    if len(pts) > 1:  # some formats give frames no length
+        end = max(end, int(pts.max() + np.median(np.diff(pts[order]))))
     return Stretch(pts, [0], order, [], Ending(end, end, 0))
 
 
