@@ -1,23 +1,14 @@
 """Decode in processes that can be killed: a video that hangs, crashes or eats memory costs itself and nothing else.
 
-    parent ── socket: jobs, free slots ──▶ worker 0 ─┐
-           ◀─ clips, failures, done ──────           ├─ pixels through slots of one mapped file, a share of them for each worker
-    parent ── …                            worker 1 ─┘
-
-POSIX only: the workers inherit the socket and the file.
+parent ── socket: jobs, free slots ──▶ worker 0 ─┐
+       ◀─ clips, failures, done ──────           ├─ pixels through slots of one mapped file, a share of them for each worker
+parent ── …                            worker 1 ─┘
 """
 
 from __future__ import annotations
 
-import json
-import mmap
-import os
 import selectors
-import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -30,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from indexer._processes import Ring, end_process, start_process
 from indexer.decode_worker import Lines, slot_shape
 from vidsearch.config import Preset
 from vidsearch.decoders.base import Span
@@ -146,7 +138,7 @@ class DecodePool:
 
     def __enter__(self) -> DecodePool:
         self._selector = selectors.DefaultSelector()
-        self._ring = _Ring(self._vacant[-1].stop, slot_shape(self._preset))
+        self._ring = Ring(self._vacant[-1].stop, slot_shape(self._preset))
         try:
             self._fill()
         except BaseException:
@@ -162,7 +154,7 @@ class DecodePool:
         for worker in self._workers:
             worker.lines.connection.close()
         for worker in self._workers:
-            _wait(worker.process)
+            end_process(worker.process)
         self._workers.clear()
         self._selector.close()
         self._ring.close()
@@ -305,28 +297,11 @@ class DecodePool:
         """Start a worker for each share of the ring that has none."""
         while self._vacant:
             slots = self._vacant.pop()
-            ours, theirs = socket.socketpair()
-            ours.settimeout(self._timeout_s)  # for sending to one that does not listen
-            settings = {
-                "socket": theirs.fileno(),
-                "ring": self._ring.file,
-                "slots": list(slots),
-                "preset": asdict(self._preset),
-                "decoder": self._decoder,
-            }
-            with theirs:
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "indexer.decode_worker", json.dumps(settings)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,  # native libraries complain there about videos that are reported anyway
-                    env=_environment(),
-                    pass_fds=(theirs.fileno(), self._ring.file),
-                    process_group=0,  # Ctrl-C in a terminal goes to the parent only
-                )
-            worker = _Worker(process, Lines(ours, longest=1 << 20), slots)
+            settings = {"slots": list(slots), "preset": asdict(self._preset), "decoder": self._decoder}
+            process, lines = start_process(settings, ring=self._ring, send_timeout_s=self._timeout_s)
+            worker = _Worker(process, lines, slots)
             self._workers.append(worker)
-            self._selector.register(ours, selectors.EVENT_READ, worker)
+            self._selector.register(lines.connection, selectors.EVENT_READ, worker)
 
     def _end(self, worker: _Worker) -> str:
         """Make sure that a worker is gone; return how it ended."""
@@ -334,48 +309,4 @@ class DecodePool:
         self._workers.remove(worker)
         self._vacant.append(worker.slots)
         worker.lines.connection.close()
-        code = _wait(worker.process)
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
-
-
-class _Ring:
-    """One file in memory, mapped by all; it has no name any more, so nothing is left of it whoever dies."""
-
-    def __init__(self, slots: int, shape: tuple[int, ...]) -> None:
-        size_bytes = slots * int(np.prod(shape))
-        self.file = _unnamed_file(size_bytes)
-        self._map = mmap.mmap(self.file, size_bytes)
-        self.pixels = np.frombuffer(self._map, dtype=np.uint8).reshape(slots, *shape)
-
-    def close(self) -> None:
-        del self.pixels
-        with suppress(BufferError):  # the caller still holds a clip: the map goes when that does
-            self._map.close()
-        os.close(self.file)
-
-
-def _unnamed_file(size_bytes: int) -> int:
-    """Return a file of a size whose space is really there, in memory if it fits: writing to a map beyond that would kill the writer."""
-    for folder in ("/dev/shm", None):
-        with suppress(OSError), tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size_bytes)
-            else:
-                file.truncate(size_bytes)
-            return os.dup(file.fileno())
-    raise VidsearchError(f"no {size_bytes / 1e6:.0f} MB free for decoded clips, neither in /dev/shm nor in {tempfile.gettempdir()}")
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment of a worker: the same import path as here, and one thread."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process that should be ending; see to it that it does."""
-    try:
-        return process.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+        return end_process(worker.process)

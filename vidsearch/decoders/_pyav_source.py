@@ -47,13 +47,14 @@ class Source:
         self.other_end_s = 0.0
         self._open()
         try:
-            self._check()
+            self._check_stream()
+            start = self.container.start_time
+            zero = Fraction(start, av.time_base) if start is not None else (self.stream.start_time or 0) * self.stream.time_base
+            self.clock = Clock(self.stream.time_base, zero)
+            self._check_length()
         except DecodeError:
             self.close()
             raise
-        start = self.container.start_time
-        zero = Fraction(start, av.time_base) if start is not None else (self.stream.start_time or 0) * self.stream.time_base
-        self.clock = Clock(self.stream.time_base, zero)
         self.seekable = self.container.format.name.startswith(SEEKABLE)
 
     def __enter__(self) -> Source:
@@ -67,8 +68,9 @@ class Source:
 
     def rewind(self) -> None:
         """Go back to the first packet, by opening the file again: no seek is as sure."""
-        self.close()
-        self._open()
+        if not self._untouched:
+            self.close()
+            self._open()
 
     @property
     def packets(self) -> Iterator[av.Packet]:
@@ -123,6 +125,7 @@ class Source:
     def _open(self) -> None:
         self._reached: int | None = None
         self.ended = self.damaged = False
+        self._untouched = True
         try:
             # "file:" keeps a name such as "concat:a|b" or "http://x" a name
             self.container = av.open(
@@ -143,7 +146,7 @@ class Source:
             self.context.thread_count = 1
             self.context.options = {"max_pixels": str(MAX_PIXELS)}
 
-    def _check(self) -> None:
+    def _check_stream(self) -> None:
         stream = self.stream
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
             raise DecodeError("NO_VIDEO_STREAM", f"{self._path} holds no video")
@@ -152,7 +155,10 @@ class Source:
         width, height = self.context.width, self.context.height
         if width * height > MAX_PIXELS:
             raise DecodeError("DIMENSIONS_TOO_LARGE", f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded")
-        seconds = (self.container.duration or 0) / av.time_base
+
+    def _check_length(self) -> None:
+        end = self.claimed_end()
+        seconds = 0.0 if end is None else self.clock.seconds(end)
         if seconds > MAX_SECONDS:
             raise DecodeError("DURATION_TOO_LONG", f"{seconds:.0f} s; at most {MAX_SECONDS:.0f} s are decoded")
 
@@ -160,7 +166,7 @@ class Source:
         with suppress(av.error.FFmpegError):  # nothing there to seek to: what follows is read, looked at and refused
             self.container.seek(tick, stream=self.stream)
         self._reached = None
-        self.ended = self.damaged = False
+        self.ended = self.damaged = self._untouched = False
         self._packets = self._read()
 
     def _next_key(self) -> av.Packet | None:
@@ -168,6 +174,7 @@ class Source:
 
     def _read(self) -> Iterator[av.Packet]:
         """Yield the video's packets; an unreadable stretch of the file is passed over and noted."""
+        self._untouched = False
         errors = 0
         video_only = self.stream.duration is not None
         packets = self.container.demux(self.stream) if video_only else self.container.demux()

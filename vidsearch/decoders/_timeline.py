@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +71,11 @@ class Stretch:
     shown: npt.NDArray[np.int64]
     breaks: Sequence[int]
     ending: Ending | None
+
+    @cached_property
+    def times(self) -> npt.NDArray[np.int64]:
+        """The times of the frames shown, sorted, ticks."""
+        return self.pts[self.shown]
 
     def key_of(self, position: int) -> int:
         """Return the position of the keyframe to start from for a frame: the last before it that is not shown after it."""
@@ -160,9 +166,8 @@ def settle(index: int, span: Span, stretch: Stretch, clock: Clock, choose: Calla
         return failed(index, *problem)
     if any(start <= tick and (end is None or tick < end) for tick in stretch.breaks):
         return failed(index, "DECODE_ERROR", "a part of the file inside the clip cannot be read")
-    times = stretch.pts[stretch.shown]
-    first = int(np.searchsorted(times, start))
-    last = len(times) if end is None else int(np.searchsorted(times, end))
+    first = int(np.searchsorted(stretch.times, start))
+    last = len(stretch.times) if end is None else int(np.searchsorted(stretch.times, end))
     if last <= first:
         return failed(index, "SPAN_EMPTY", f"no frame lies between {span.start_s:.3f} s and {_name(span.end_s)}")
     positions = tuple(int(stretch.shown[first + rank]) for rank in choose(last - first))

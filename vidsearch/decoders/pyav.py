@@ -6,6 +6,8 @@ Three private files do the work: `_pyav_source` opens a file safely, `_pyav_gops
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,13 +64,11 @@ def _read(source: Source, spans: Sequence[Span], choose: Choose, convert: Conver
     left, bad = sort_out(spans)
     yield from bad
     if gops.suits(source):
-        for cover in covers(left, source.clock, reach_s=READ_ON_S if source.seekable else float("inf")):
-            stretch = gops.scan(source, cover)
-            if stretch is None:
-                break
-            left = [item for item in left if item not in cover.spans]
-            yield from _clips(source, stretch, cover.spans, gops.fetch, choose, convert)
-    for cover in covers(left, source.clock, reach_s=float("inf")):
+        ahead = deque(covers(left, source.clock, reach_s=READ_ON_S if source.seekable else math.inf))
+        while ahead and (stretch := gops.scan(source, ahead[0])):
+            yield from _clips(source, stretch, ahead.popleft().spans, gops.fetch, choose, convert)
+        left = [item for cover in ahead for item in cover.spans]
+    for cover in covers(left, source.clock, reach_s=math.inf):
         yield from _clips(source, sequential.scan(source, cover), cover.spans, sequential.fetch, choose, convert)
 
 
