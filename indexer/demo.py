@@ -24,13 +24,14 @@ def demo(
     count: Annotated[int, typer.Option("--count", min=20, max=5000, help="Clips to make.")] = 300,
 ) -> None:
     """Make small clips, index them, search them, and say what to try next."""
-    from indexer.cli import print_summary
+    from indexer.cli import print_summary, share_cores
     from indexer.pipeline import build
     from indexer.toyworld import write_demo_videos
     from vidsearch.encoders import load_encoder
     from vidsearch.engine import open_index
     from vidsearch.tables import print_hits
 
+    share_cores()
     folder.mkdir(parents=True, exist_ok=True)
     rows = folder / "rows.jsonl"
     if not rows.exists():

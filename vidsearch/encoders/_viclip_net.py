@@ -128,7 +128,8 @@ class VisionTower(nn.Module):
 class TextTower(nn.Module):
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(config.vocab_size, config.text_width)
+        # Not nn.Embedding(...): on the meta device its random initialisation imports torch's compiler, seven seconds.
+        self.token_embedding = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.text_width), freeze=False)
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.text_width))
         self.transformer = Transformer(config.text_width, config.text_layers, causal=True)
         self.ln_final = nn.LayerNorm(config.text_width)
