@@ -71,7 +71,7 @@ def index(
 
 
 def share_cores() -> None:
-    """Let torch's threads sleep while they wait, before torch is loaded: spinning, they starve the decode processes (2.5x the time here)."""
+    """Let torch's threads sleep while they wait; call it before torch is loaded. Spinning, they starve the decode processes."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

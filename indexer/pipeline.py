@@ -220,7 +220,7 @@ class Run:
         timer = time.perf_counter()
         vectors = self.encoder.encode_pixels(self.pixels[: len(self.batch)])
         self.summary.embed_s += time.perf_counter() - timer
-        finite = np.isfinite(vectors).all(axis=1)
+        finite: npt.NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)
         for row, good in zip(self.batch, finite, strict=True):
             if good:
                 self.rows.append(row)

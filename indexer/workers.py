@@ -11,7 +11,7 @@ import selectors
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,7 +159,7 @@ class DecodePool:
         self._selector.close()
         self._ring.close()
 
-    def run(self, jobs: Iterable[VideoJob], *, idle_s: float = 0.05) -> Iterator[Result | None]:
+    def run(self, jobs: Iterable[VideoJob], *, idle_s: float = 0.05) -> Generator[Result | None]:
         """Yield each job's clips and failures as they come, then its JobDone; None when nothing came for `idle_s`.
 
         Jobs are taken from `jobs` only a few ahead of the workers. A video whose worker dies or says nothing for too long is tried once

@@ -168,8 +168,8 @@ def _print_hits(hits: Hits, output: Format) -> None:
 
         print_hits(hits)
     elif output is Format.jsonl:
-        for hit in hits.to_json():
-            _print_json(hit)
+        for row in hits.to_json():
+            _print_json(row)
     elif output is Format.csv:
         _print_csv(hits)
     else:

@@ -126,7 +126,9 @@ def test_a_row_that_cannot_be_indexed_says_where_and_why(change, reason, tmp_pat
 
 def test_a_broken_line_costs_that_line(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("\ufeff" + json.dumps(ROW) + "\r\n{broken\n[1]\n" + "[" * 5000 + "\n" + json.dumps({**ROW, "Caption": "b"}) + "\n", encoding="utf-8")
+    path.write_text(
+        "\ufeff" + json.dumps(ROW) + "\r\n{broken\n[1]\n" + "[" * 5000 + "\n" + json.dumps({**ROW, "Caption": "b"}) + "\n", encoding="utf-8"
+    )
     rows = list(internvid.read(path, touch(tmp_path, "HdYoyzCSWyw.mp4")))
     assert [type(row) for row in rows] == [ClipRow, BadRow, BadRow, BadRow, ClipRow]
 

@@ -128,8 +128,9 @@ class VisionTower(nn.Module):
 class TextTower(nn.Module):
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
-        # Not nn.Embedding(...): on the meta device its random initialisation imports torch's compiler, seven seconds.
-        self.token_embedding = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.text_width), freeze=False)
+        # A weight is given because the random one, on the meta device, would import torch's compiler: seven seconds.
+        weight = torch.empty(config.vocab_size, config.text_width)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.text_width, _weight=weight)
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.text_width))
         self.transformer = Transformer(config.text_width, config.text_layers, causal=True)
         self.ln_final = nn.LayerNorm(config.text_width)
