@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from vidsearch.config import Space, viclip_preset
 from vidsearch.encoders._tokens import Tokenizer
-from vidsearch.encoders._viclip_encoder import ViCLIPEncoder, has_fast_bfloat16
+from vidsearch.encoders._torch import has_fast_bfloat16
+from vidsearch.encoders._viclip_encoder import ViCLIPEncoder
 from vidsearch.encoders._viclip_net import HEAD_WIDTH, NetConfig, ViCLIP
 
 SIZES = {

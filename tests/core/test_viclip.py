@@ -13,7 +13,7 @@ import torch
 from support.weights import B16, EXPECTED, MERGES, TEXTS, TINY, seeded_viclip
 
 from vidsearch.config import Space, viclip_preset
-from vidsearch.encoders import _viclip_encoder, choose_source, load_encoder, load_text_encoder, viclip
+from vidsearch.encoders import _torch, _viclip_encoder, choose_source, load_encoder, load_text_encoder, viclip
 from vidsearch.encoders._checkpoint import Checkpoint, hash_weights, write_checkpoint
 from vidsearch.encoders._tokens import clip_merges
 from vidsearch.encoders._viclip_encoder import build_encoder, build_net
@@ -191,7 +191,7 @@ def test_bfloat16_is_obeyed_for_clips_and_close(tiny):
 
 def test_auto_takes_bfloat16_only_from_hardware(tiny, monkeypatch):
     for flags, chosen in ((set(), "float32"), ({"avx512_bf16"}, "bfloat16"), ({"amx_bf16"}, "bfloat16")):
-        monkeypatch.setattr(_viclip_encoder, "_cpu_flags", lambda flags=flags: flags)  # another processor
+        monkeypatch.setattr(_torch, "_cpu_flags", lambda flags=flags: flags)  # another processor
         assert load_encoder(tiny, device="cpu").precision == chosen
 
 

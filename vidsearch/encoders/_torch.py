@@ -1,16 +1,16 @@
-"""What the encoders that see frame by frame share on torch: device, precision, and frames as uint8 batches on the device."""
+"""What the encoders on torch share: device, precision, normalisation, and frames as uint8 batches on the device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vidsearch.config import Preset
-from vidsearch.encoders._viclip_encoder import has_fast_bfloat16
 from vidsearch.encoders.base import Pixels
 from vidsearch.errors import UsageError
 
@@ -40,6 +40,24 @@ def choose_precision(precision: str, place: torch.device) -> str:
     if precision != "auto":
         return precision
     return "bfloat16" if has_fast_bfloat16(place) else "float32"
+
+
+def has_fast_bfloat16(place: torch.device) -> bool:
+    """Whether bfloat16 runs in hardware: emulated on a CPU it is four times slower than float32."""
+    if place.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    flags = _cpu_flags()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _cpu_flags() -> set[str]:
+    """Return what Linux says the processor can do; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    lines = [line for line in text.splitlines() if line.startswith("flags")]
+    return set(lines[0].partition(":")[2].split()) if lines else set()
 
 
 def running(place: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vidsearch.config import Preset, Space, viclip_preset
+from vidsearch.config import Space, viclip_preset
 from vidsearch.encoders._checkpoint import Checkpoint
 from vidsearch.encoders._tokens import Tokenizer, clean_caption
+from vidsearch.encoders._torch import choose_device, choose_precision, normalisation, running
 from vidsearch.encoders._viclip_net import NetConfig, ViCLIP
 from vidsearch.encoders.base import Encoder, Pixels, Vectors, unit_rows
 from vidsearch.errors import UsageError
@@ -33,7 +32,7 @@ class ViCLIPEncoder(Encoder):
         self.device = str(device)
         self.precision = precision
         self._net, self._tokenizer, self._place = net, tokenizer, device
-        self._scale, self._shift = _normalisation(space.preset, device)
+        self._scale, self._shift = normalisation(space.preset, device)
 
     def __repr__(self) -> str:
         return f"ViCLIPEncoder({self.space.model}, {self.preset.name}, {self.device}, {self.precision})"
@@ -50,7 +49,7 @@ class ViCLIPEncoder(Encoder):
         self._check_pixels(pixels)
         tokens = pixels.shape[1] * (self._net.config.image_size // self._net.config.patch_size) ** 2
         step = max(1, TOKENS_AT_ONCE[self._place.type] // tokens)
-        with self._autocast():
+        with running(self._place, self.precision):
             parts = [self._net.encode_vision(self._normalised(batch)).float() for batch in self._on_device(pixels, step)]
         return self._gather(parts)
 
@@ -91,13 +90,10 @@ class ViCLIPEncoder(Encoder):
     def _gather(self, parts: list[Tensor]) -> Vectors:
         return unit_rows(torch.cat([torch.zeros((0, self.dim), device=self._place), *parts]).cpu().numpy())
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self._place.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
-
 
 def build_encoder(checkpoint: Checkpoint, *, device: str, precision: str, preset: str, network_version: int, source: str) -> ViCLIPEncoder:
     """Put checked weights into a network built without weights of its own, on the device and at the precision asked for."""
-    place = _choose_device(device)
+    place = choose_device(device)
     net = build_net(checkpoint, place)
     space = Space(
         encoder="viclip",
@@ -108,7 +104,7 @@ def build_encoder(checkpoint: Checkpoint, *, device: str, precision: str, preset
         dim=net.config.embed_dim,
         source=source,
     )
-    return ViCLIPEncoder(space, net, checkpoint.tokenizer(), place, _choose_precision(precision, place))
+    return ViCLIPEncoder(space, net, checkpoint.tokenizer(), place, choose_precision(precision, place))
 
 
 def build_net(checkpoint: Checkpoint, place: torch.device) -> ViCLIP:
@@ -119,50 +115,3 @@ def build_net(checkpoint: Checkpoint, place: torch.device) -> ViCLIP:
     state = {name: torch.from_numpy(np.require(tensor, requirements="W")).float() for name, tensor in checkpoint.tensors.items()}
     net.load_state_dict(state, strict=True, assign=True)
     return net.requires_grad_(False).eval().to(place)
-
-
-def _normalisation(preset: Preset, place: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the scale and shift that take a byte to (byte / 255 - mean) / std."""
-    mean, std = np.array(preset.mean), np.array(preset.std)
-    scale, shift = torch.tensor(1 / (255 * std), dtype=torch.float32), torch.tensor(-mean / std, dtype=torch.float32)
-    return scale.to(place), shift.to(place)
-
-
-def _choose_device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"unknown device {device!r}; choose from auto, cpu, cuda, cuda:0 …") from error
-    if place.type not in TOKENS_AT_ONCE:
-        raise UsageError(f"unknown device {device!r}; choose from auto, cpu, cuda, cuda:0 …")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {device!r} is not here: torch sees {torch.cuda.device_count()} CUDA devices; choose auto or cpu")
-    return place
-
-
-def _choose_precision(precision: str, place: torch.device) -> str:
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"unknown precision {precision!r}; choose from auto, float32, bfloat16")
-    if precision != "auto":
-        return precision
-    return "bfloat16" if has_fast_bfloat16(place) else "float32"
-
-
-def has_fast_bfloat16(place: torch.device) -> bool:
-    """Whether bfloat16 runs in hardware: emulated on a CPU it is four times slower than float32."""
-    if place.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    flags = _cpu_flags()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _cpu_flags() -> set[str]:
-    """Return what Linux says the processor can do; nothing elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return set()
-    lines = [line for line in text.splitlines() if line.startswith("flags")]
-    return set(lines[0].partition(":")[2].split()) if lines else set()
