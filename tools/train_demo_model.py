@@ -95,19 +95,20 @@ def main() -> None:
         "--state", type=Path, default=Path(".demo_model_cache"), help="a stopped run goes on from this folder (git-ignored)"
     )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--minutes-per-save", type=float, default=4)
+    parser.add_argument("--minutes-per-save", type=float, default=5)
+    parser.add_argument("--candidates", type=int, default=1000, help="held-out clips of the last evaluation")
     for name, value in vars(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     options = vars(parser.parse_args())
     recipe = Recipe(**{name: options[name] for name in vars(Recipe())})
     torch.set_num_threads(options["threads"])
-    train(recipe, options["out"], options["state"], save_every_s=60 * options["minutes_per_save"])
+    train(recipe, options["out"], options["state"], save_every_s=60 * options["minutes_per_save"], candidates=options["candidates"])
 
 
 # --- the training loop ---------------------------------------------------------------------------------------------------------------
 
 
-def train(recipe: Recipe, out: Path, state: Path, *, save_every_s: float) -> None:
+def train(recipe: Recipe, out: Path, state: Path, *, save_every_s: float, candidates: int) -> None:
     """Train from where `state` stands to the last step, writing `out` at every save."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     merges = learn_merges(recipe)
@@ -139,9 +140,11 @@ def train(recipe: Recipe, out: Path, state: Path, *, save_every_s: float) -> Non
         if time.monotonic() - saved > save_every_s or step + 1 == recipe.steps:
             save_state(state / "state.pt", net, head, optimizer, step + 1)
             write_model(out, net, merges, recipe, step + 1)
-            print(json.dumps(evaluate(net, tokenizer, preset, count=1000 if step + 1 == recipe.steps else 300)), flush=True)
+            if step + 1 < recipe.steps:
+                print(json.dumps(evaluate(net, tokenizer, preset, count=min(300, candidates))), flush=True)
             saved = time.monotonic()
-    print(json.dumps(evaluate(net, tokenizer, preset, count=1000, real_path=True)))
+    for real_path in (False, True):
+        print(json.dumps(evaluate(net, tokenizer, preset, count=candidates, real_path=real_path)), flush=True)
 
 
 def teach_words(net: ViCLIP, head: torch.nn.Linear, tokenizer: _tokens.Tokenizer, recipe: Recipe) -> None:

@@ -160,7 +160,7 @@ def test_the_index_is_found_by_environment_and_said(vidsearch, index, monkeypatc
         (["index", "nowhere"], "no folder nowhere"),
         (["index", "."], "no video in ."),
         (["index", ".", "--metadata", "gone.jsonl"], "no metadata file gone.jsonl"),
-        (["index", ".", "--workers", "0"], "0"),
+        (["index", ".", "--workers", "0"], "greater than or equal to 1"),
     ],
 )
 def test_nothing_to_index_is_one_line_and_no_index_is_left(vidsearch, tmp_path, monkeypatch, arguments, message):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,8 +75,8 @@ def test_demo_model_loads_as_a_viclip_of_its_own_size(encoder: Encoder) -> None:
 
 def test_demo_model_finds_unseen_combinations(texts: Vectors, clips: Vectors) -> None:
     assert np.allclose(np.linalg.norm(clips, axis=1), 1, atol=1e-4)
-    assert _recall(texts, clips, 1) > 0.6
-    assert _recall(texts, clips, 5) > 0.85
+    assert _recall(texts, clips, 1) > 0.75
+    assert _recall(texts, clips, 5) > 0.95
 
 
 def test_demo_model_tells_a_clip_from_its_reversal(encoder: Encoder, texts: Vectors, clips: Vectors) -> None:
@@ -93,7 +97,7 @@ def test_demo_model_works_on_decoded_video(encoder: Encoder, texts: Vectors) -> 
         with av.open(io.BytesIO(file.getvalue())) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         decoded.append(np.stack([frames[place] for place in choose_frames(len(frames), encoder.preset)]))
-    assert _recall(texts[:60], _encode(encoder, decoded), 1) > 0.65
+    assert _recall(texts[:60], _encode(encoder, decoded), 1) > 0.75
 
 
 def test_demo_model_ignores_capitals_and_punctuation(encoder: Encoder) -> None:
@@ -105,4 +109,20 @@ def test_demo_model_ignores_capitals_and_punctuation(encoder: Encoder) -> None:
 def test_demo_model_understands_some_german(encoder: Encoder, clips: Vectors) -> None:
     rng = np.random.default_rng(79)
     captions = [describe(scene, rng, complete=True, language="de") for scene in _scenes()]
-    assert _recall(encoder.encode_texts(captions), clips, 5) > 0.5
+    assert _recall(encoder.encode_texts(captions), clips, 1) > 0.7
+
+
+@pytest.mark.slow
+def test_training_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    script = Path(__file__).parents[2] / "tools" / "train_demo_model.py"
+    tiny = "--batch 8 --word-steps 2 --singles 1 --unmasked 1 --decay 2 --candidates 10".split()
+    said = []
+    for steps in (2, 4):
+        command = [sys.executable, str(script), "out.safetensors", "--state", "state", "--steps", str(steps), *tiny]
+        environment = os.environ | {"PYTHONPATH": str(script.parents[1])}
+        said.append(subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert [json.loads(line)["real_path"] for line in said[1].splitlines()[-2:]] == [False, True]
+    assert torch.load(tmp_path / "state" / "state.pt", weights_only=True)["step"] == 4
+    model = load_encoder(tmp_path / "out.safetensors", device="cpu", precision="float32")
+    assert model.encode_texts(["a red circle"]).shape == (1, 128)
