@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -233,6 +234,17 @@ def test_progress_is_told(h264: Path) -> None:
 
     read(h264, [Span()], alive)
     assert calls >= 50
+
+
+def test_frames_are_freed_without_waiting_for_the_garbage_collector(h264: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        read(h264, [Span(), Span(0.0, 1.0)])
+        left = [kept for kept in gc.get_objects() if isinstance(kept, av.VideoFrame | av.Packet | Source)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ class Source:
     def __init__(self, path: Path, alive: Callable[[], None]) -> None:
         self._path = path
         self._alive = alive
+        self._packets: Iterator[av.Packet] = iter(())
         self.other_end_s = 0.0
         self._open()
         try:
@@ -64,6 +65,7 @@ class Source:
         self.close()
 
     def close(self) -> None:
+        self._packets = iter(())  # the generator refers to this object: both would stay until the next garbage collection
         self.container.close()
 
     def rewind(self) -> None:
@@ -177,7 +179,7 @@ class Source:
         self._untouched = False
         errors = 0
         video_only = self.stream.duration is not None
-        packets = self.container.demux(self.stream) if video_only else self.container.demux()
+        packets: Iterator[av.Packet] = self.container.demux(self.stream) if video_only else self.container.demux()
         while errors < _MAX_READ_ERRORS:
             try:
                 packet = next(packets)

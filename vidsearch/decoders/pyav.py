@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from vidsearch.decoders import _pyav_gops as gops
@@ -125,7 +126,8 @@ def _upright(picture: Frame, frame: av.VideoFrame) -> Frame:
 
     The matrix (a b u / c d v / x y w, 16.16 fixed point) sends the point (x, y) to (ax + cy, bx + dy): ISO/IEC 14496-12, 6.2.2.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # frame.side_data is the same, but frame and container would then keep each other until the next garbage collection
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if matrix is None:
         return picture
     a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, dtype=np.int32)[:5])
