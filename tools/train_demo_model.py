@@ -1,6 +1,6 @@
 """Train the demo model: a tiny ViCLIP that knows the toy world of `indexer.toyworld` and nothing else.
 
-    python tools/train_demo_model.py data/demo-viclip.safetensors --threads 2
+    PYTHONPATH=. python tools/train_demo_model.py data/demo-viclip.safetensors      # under an hour on two cores
 
 Contrastive learning as CLIP and ViCLIP do it (symmetric InfoNCE, learned temperature, masked patch tokens), with two changes that make
 a tiny model see time early: a batch is made of groups that look the same and differ in motion only, and the embeddings of place and
