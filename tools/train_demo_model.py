@@ -226,6 +226,7 @@ def build_net(recipe: Recipe, vocab_size: int) -> ViCLIP:
             embed_dim=width,
         )
     )
+    torch.empty(vocab_size, width).normal_()  # keeps the random stream that the shipped model was made with
     with torch.no_grad():
         for name, value in net.named_parameters():
             init_parameter(name, value, width, recipe)
