@@ -22,7 +22,6 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import VideoReformatter
 
 from vidsearch.config import Preset
 from vidsearch.decoders.base import Span
@@ -80,18 +79,15 @@ def _report(video: Path, spans: Sequence[Span], options: argparse.Namespace) -> 
                 for frame, real in zip(clip, true, strict=True)
             )
     peer = min(min(times) for name, times in seconds.items() if name.startswith("decord"))
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, PyAV {version('av')}, decord {version('decord')}, seed {options.seed}"
-    )
-    print(
-        f"{video.name}: {video.stat().st_size / 1e6:.1f} MB, {_keyframes(video)} keyframes; {len(spans)} clips of {CLIP_S:.0f} s, {PRESET.frames} frames each"
-    )
-    print(f"{'':32} {'CPU s':>8} {'per clip':>9} {'clips/s':>8} {'to decord':>10} {'frames not identical to a full decode':>38}")
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, Python {platform.python_version()}, PyAV {version('av')}, decord {version('decord')}, seed {options.seed}")
+    print(f"{video.name}: {video.stat().st_size / 1e6:.1f} MB, {_keyframes(video)} keyframes")
+    print(f"{len(spans)} clips of {CLIP_S:.0f} s, {PRESET.frames} frames each, on one thread; the best of {options.rounds} turns")
+    print(f"{'':30} {'CPU s':>7} {'per clip':>9} {'clips/s':>8} {'to decord':>10} {'not as in a full decode':>24}")
     for name, times in seconds.items():
-        best = min(times)
-        print(
-            f"{name:32} {best:8.2f} {best / len(spans):9.3f} {len(spans) / best:8.2f} {peer / best:9.2f}x {wrong[name]:>32} of {len(spans) * PRESET.frames}"
-        )
+        best, clips = min(times), len(spans)
+        frames = f"{wrong[name]} of {clips * PRESET.frames} frames"
+        print(f"{name:30} {best:7.2f} {best / clips:9.3f} {clips / best:8.2f} {peer / best:9.2f}x {frames:>24}")
 
 
 def _ours(video: Path, spans: Sequence[Span]) -> list[Pixels]:
