@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 from _machine import describe
-from indexer.workers import ClipPixels, DecodePool, VideoJob
 
 from indexer.pipeline import BATCH_CLIPS, Summary, build
 from indexer.toyworld import write_demo_videos
+from indexer.workers import ClipPixels, DecodePool, VideoJob
 from vidsearch.decoders.base import Span
 from vidsearch.encoders import load_encoder
 from vidsearch.encoders.base import Encoder

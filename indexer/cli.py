@@ -98,12 +98,11 @@ def _progress() -> Iterator[Callable[[Summary], None]]:
     if not sys.stderr.isatty():
         yield _line_reporter()
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from vidsearch.tables import console
-
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips  {task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("index", total=None, rate="")
         started = time.monotonic()
 

@@ -55,11 +55,11 @@ class Tokenizer:
         self.merges = tuple(merges)
         self.context_length = context_length
         symbols = list(_byte_symbols().values())
-        vocabulary = symbols + [symbol + END_OF_WORD for symbol in symbols] + [left + right for left, right in self.merges]
+        vocabulary = [*symbols, *(symbol + END_OF_WORD for symbol in symbols), *map("".join, self.merges)]
         self.vocab_size = len(vocabulary) + 2
         self.start, self.end = self.vocab_size - 2, self.vocab_size - 1
-        self._ids = {symbol: number for number, symbol in enumerate(vocabulary)}
-        self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
+        self._ids = dict(zip(vocabulary, range(len(vocabulary)), strict=True))
+        self._ranks = dict(zip(self.merges, range(len(self.merges)), strict=True))
         self._known_words: dict[str, tuple[int, ...]] = {}
         self._warned = False
 
@@ -151,10 +151,10 @@ def clip_merges() -> tuple[Merge, ...]:
 
 def parse_merges(lines: str) -> tuple[Merge, ...]:
     """Read merges from text, one a line, its two symbols parted by a space."""
-    try:
-        return tuple((left, right) for left, right in (line.split(" ") for line in lines.split("\n") if line))
-    except ValueError as error:
-        raise CheckpointError("a tokenizer's merges must be two symbols a line; convert the checkpoint again") from error
+    symbols = lines.split()  # not line by line: CLIP's 48,894 merges would take 0.1 s of every query
+    if any(line.count(" ") != 1 for line in lines.split("\n") if line) or len(symbols) % 2:
+        raise CheckpointError("a tokenizer's merges must be two symbols a line; convert the checkpoint again")
+    return tuple(zip(symbols[::2], symbols[1::2], strict=True))
 
 
 def format_merges(merges: Sequence[Merge]) -> str:

@@ -27,6 +27,7 @@ from vidsearch.storage.seal import JSON
 # Ten rows from ten places take 12 ms with groups of 2,048, 25 of 8,192 and 31 of 16,384 (100,000 rows, nine columns, one busy core); the
 # file's size stays within 2 %. With 1,024, reading a whole column costs three times as much.
 ROW_GROUP_ROWS = 2048
+SLICED_ROWS = 100  # so few are sliced out one by one: `take` would import pyarrow.compute, 0.1 s of a cold query
 BLOCK_BYTES = 4 << 20
 FILES = ("index.faiss", "quarantine.parquet", "rows.parquet", "vectors.f16")
 
@@ -220,8 +221,11 @@ class Segment:
         groups, position = np.unique(np.searchsorted(ends, wanted, side="right"), return_inverse=True)
         starts_read = np.concatenate([[0], np.cumsum(np.asarray(sizes, dtype=np.int64)[groups])])[:-1]
         within = wanted - (ends - sizes)[groups][position] + starts_read[position]
+        table = self._read_rows(groups.tolist(), self._known(columns))
+        if 0 < len(within) <= SLICED_ROWS:
+            return pa.concat_tables([table.slice(number, 1) for number in within.tolist()])
         numbers = pa.Array.from_buffers(pa.int64(), len(within), [None, pa.py_buffer(within)])  # pa.array would import pandas
-        return self._read_rows(groups.tolist(), self._known(columns)).take(numbers)
+        return table.take(numbers)
 
     def index_bytes(self) -> bytes:
         """Return index.faiss, its hash checked: parse these bytes, not the file."""
