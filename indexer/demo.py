@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 QUERIES: tuple[tuple[str, str | None], ...] = (
-    ("a red circle moving to the left", None),
-    ("a blue square moving up", None),
-    ("a green triangle that grows", None),
-    ("a yellow star moving to the right", "aesthetic > 5"),
-    ("a circle that blinks", "type = 'single' and umt_score >= 0.4"),
+    ("a blue circle moves up", None),
+    ("an orange star moves to the right", None),
+    ("a purple star grows", None),
+    ("a pink star is blinking", "type = 'single' and umt_score >= 0.4"),
+    ("ein blauer Kreis bewegt sich nach oben", "language = 'de'"),
 )
 SEED = 7
 
@@ -55,5 +55,5 @@ The demo model knows nothing but this toy world. For real videos:
   vidsearch index CLIPS/ && vidsearch query "a dog surfing" --index CLIPS/index
 Without a download, `vidsearch index CLIPS/` uses the offline encoder: weak, but it searches real video.
 The clips made here are in {folder}/; try your own sentence on them:
-  vidsearch query "two circles that bounce" --index {folder}/index
+  vidsearch query "a red triangle moves down" --index {folder}/index
 """

@@ -18,6 +18,7 @@ from vidsearch.sampling import choose_frames
 
 FRAMES, SIDE, GAP, CLIPS = 5, 72, 2, 3
 MARGIN, LABEL, CLIP_GAP = 24, 30, 22
+DRAWN = QUERIES[:4]  # Pillow's own font has no umlauts for the fifth
 INK, FAINT, PAPER = (24, 24, 27), (113, 113, 122), (255, 255, 255)
 
 
@@ -45,10 +46,10 @@ def main() -> None:
     strip_width = FRAMES * (SIDE + GAP) - GAP
     row_height = LABEL + SIDE + 44
     sheet = Image.new(
-        "RGB", (2 * MARGIN + CLIPS * strip_width + (CLIPS - 1) * CLIP_GAP, 2 * MARGIN + len(QUERIES) * row_height - 20), PAPER
+        "RGB", (2 * MARGIN + CLIPS * strip_width + (CLIPS - 1) * CLIP_GAP, 2 * MARGIN + len(DRAWN) * row_height - 20), PAPER
     )
     draw = ImageDraw.Draw(sheet)
-    for row, (text, where) in enumerate(QUERIES):
+    for row, (text, where) in enumerate(DRAWN):
         top = MARGIN + row * row_height
         draw.text((MARGIN, top), f"“{text}”", fill=INK, font=title)
         if where:
@@ -60,7 +61,7 @@ def main() -> None:
             while draw.textlength(caption, font=small) > strip_width:
                 caption = caption[:-2].rstrip("…") + "…"
             draw.text((left, top + LABEL + SIDE + 5), caption, fill=FAINT, font=small)
-    sheet.quantize(128).save(arguments.picture, optimize=True)
+    sheet.save(arguments.picture, optimize=True)
 
 
 if __name__ == "__main__":
