@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from _machine import describe
 
-from indexer.pipeline import BATCH_CLIPS, Summary, build
+from indexer.pipeline import Summary, build
 from indexer.toyworld import write_demo_videos
 from indexer.workers import ClipPixels, DecodePool, VideoJob
 from vidsearch.decoders.base import Span
@@ -41,7 +41,7 @@ def decode_alone(videos: list[Path], encoder: Encoder, workers: int) -> float:
 def embed_alone(clips: int, encoder: Encoder) -> float:
     """Return seconds to embed as many clips, in the pipeline's batches."""
     size = encoder.preset.size
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH_CLIPS["cpu"], encoder.preset.frames, size, size, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (encoder.clips_at_once, encoder.preset.frames, size, size, 3), dtype=np.uint8)
     encoder.encode_pixels(pixels)
     started = time.perf_counter()
     for start in range(0, clips, len(pixels)):

@@ -1,6 +1,6 @@
 """Videos to index: read rows → plan jobs → decode → embed → write segments → fold small segments together.
 
-Decoding runs in worker processes and fills a ring of slots while this process embeds, so the slower of the two sets the pace.
+Decoding runs in worker processes that fill a ring of slots, embedding in a thread, so the slower of the two sets the pace.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from indexer.readers.base import BadRow, ClipRow
 from indexer.rows import clips_table, quarantine_table
 from indexer.sources import find_sources, read_rows
 from indexer.workers import ClipFailure, ClipPixels, DecodePool, JobDone, VideoJob
-from vidsearch.encoders.base import Encoder
+from vidsearch.encoders.base import Encoder, Vectors
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import SpaceMismatchError
 from vidsearch.registry import plugin
@@ -32,7 +33,6 @@ from vidsearch.storage import segment as segments
 
 SEGMENT_ROWS = 65_536  # a segment is committed when it is this large, or this old:
 COMMIT_EVERY_S = 60.0  # so a crash costs at most a minute of work
-BATCH_CLIPS = {"cpu": 8, "cuda": 64}
 
 
 @dataclass
@@ -119,6 +119,9 @@ def build(
             run.jobs(pool, work.jobs)
     except KeyboardInterrupt:
         summary.interrupted = True
+        run.collect()
+    finally:
+        run.thread.shutdown()
     run.commit()
     if not summary.interrupted:
         timer = time.perf_counter()
@@ -160,15 +163,20 @@ def _quarantined(index: Index) -> dict[str, KnownBad]:
 
 
 class Run:
-    """One build's running state: the batch being filled, what is embedded but not yet committed, and the counts."""
+    """One build's running state: the batch being filled, the one under way, what is not yet committed, and the counts.
+
+    The encoder runs in a thread of its own, so that this one goes on listening to the decode workers.
+    """
 
     def __init__(self, root: Path, videos: Path, encoder: Encoder, decoder: str, progress: Callable[[Summary], None]) -> None:
         self.root, self.videos, self.encoder, self.decoder, self.progress = root, videos, encoder, decoder, progress
         self.summary = Summary()
         preset = encoder.preset
-        clips = BATCH_CLIPS["cuda" if encoder.device.startswith("cuda") else "cpu"]
-        self.pixels = np.empty((clips, preset.frames, preset.size, preset.size, 3), dtype=np.uint8)
+        shape = (encoder.clips_at_once, preset.frames, preset.size, preset.size, 3)
+        self.pixels, self.spare = np.empty(shape, dtype=np.uint8), np.empty(shape, dtype=np.uint8)
         self.batch: list[dict[str, Any]] = []  # rows of the clips in `pixels`
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self.under_way: tuple[Future[Vectors], list[dict[str, Any]]] | None = None
         self._start_segment()
 
     def _start_segment(self) -> None:
@@ -184,7 +192,7 @@ class Run:
         with closing(pool.run(video_jobs)) as results:
             for result in results:
                 if result is None:
-                    self.embed()  # nothing came for a moment: do not wait for a full batch
+                    self._flush_if_idle()
                 elif isinstance(result, JobDone):
                     self._finish(jobs[result.job_id], result, left.pop(result.job_id, None))
                 else:
@@ -195,6 +203,7 @@ class Run:
                     self.commit()
                 self.progress(self.summary)
         self.embed()
+        self.collect()
         self.progress(self.summary)
 
     def _take(self, clip: ClipRow, result: ClipPixels | ClipFailure) -> None:
@@ -213,15 +222,34 @@ class Run:
             for number in sorted(range(len(job.clips)) if left is None else left):
                 self.skip({**self._failed_record(job.clips[number], done.reason, done.detail), "attempts": done.attempts})
 
+    def _flush_if_idle(self) -> None:
+        """Nothing came for a moment: do not keep an encoder that has nothing to do waiting for a full batch."""
+        if self.under_way is None or self.under_way[0].done():
+            self.embed()
+
     def embed(self) -> None:
-        """Turn the batch into vectors."""
-        if not self.batch:
-            return
+        """Hand the batch to the encoder, once it is done with the one before, and start to fill another."""
+        self.collect()
+        if self.batch:
+            self.under_way = (self.thread.submit(self._encode, self.pixels[: len(self.batch)]), self.batch)
+            self.pixels, self.spare = self.spare, self.pixels
+            self.batch = []
+
+    def _encode(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         timer = time.perf_counter()
-        vectors = self.encoder.encode_pixels(self.pixels[: len(self.batch)])
+        vectors = self.encoder.encode_pixels(pixels)
         self.summary.embed_s += time.perf_counter() - timer
+        return vectors
+
+    def collect(self) -> None:
+        """Take over the vectors of the batch under way."""
+        if self.under_way is None:
+            return
+        future, rows = self.under_way
+        vectors = future.result()
+        self.under_way = None
         finite: npt.NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)
-        for row, good in zip(self.batch, finite, strict=True):
+        for row, good in zip(rows, finite, strict=True):
             if good:
                 self.rows.append(row)
             else:
@@ -229,7 +257,6 @@ class Run:
                 self.skip({**place, "reason": "NONFINITE_EMBEDDING", "detail": "the model gave NaN or infinity"})
         self.vectors.append(vectors[finite].astype(np.float16))
         self.summary.indexed += int(finite.sum())
-        self.batch = []
 
     def commit(self) -> None:
         """Write what is pending as one exact segment and name it in the next manifest; nothing pending, nothing written."""

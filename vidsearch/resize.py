@@ -27,6 +27,7 @@ def resize_frames(frames: npt.NDArray[np.uint8], preset: Preset) -> npt.NDArray[
     return resized.reshape(*frames.shape[:-3], preset.size, preset.size, 3)
 
 
+BAND_ROWS = 16  # of the result at a time: what is being summed stays in a core's cache
 Taps = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]  # both (size, taps): source positions and their weights
 
 
@@ -35,7 +36,9 @@ def _resize(image: npt.NDArray[np.uint8], rows: Taps, columns: Taps, preset: Pre
         return _bytes(np.floor(_sum_rows(_bytes(np.floor(_sum_columns(image, columns) + 0.5)), rows) + 0.5))
     if preset.filter == "bilinear":
         return _opencv_linear(image, rows, columns)
-    return _bytes(np.rint(_sum_columns(_sum_rows(image, rows), columns)))
+    bands = [slice(start, start + BAND_ROWS) for start in range(0, preset.size, BAND_ROWS)]
+    sums = (_sum_columns(_sum_rows(image, (rows[0][band], rows[1][band])), columns) for band in bands)
+    return np.concatenate([_bytes(np.rint(band)) for band in sums])
 
 
 def _opencv_linear(image: npt.NDArray[np.uint8], rows: Taps, columns: Taps) -> npt.NDArray[np.uint8]:
@@ -63,7 +66,7 @@ def _sum_columns(image: npt.NDArray[Any], columns: Taps) -> npt.NDArray[np.float
     positions, weights = columns
     total = np.zeros((len(image), len(positions), 3), dtype=np.float32)
     for tap in range(positions.shape[1]):
-        total += image[:, positions[:, tap]] * weights[:, tap, None]
+        total += image.take(positions[:, tap], axis=1) * weights[:, tap, None]
     return total
 
 

@@ -33,6 +33,7 @@ class ConSEEncoder(Encoder):
         place = choose_device(device)
         self.space = space
         self.device = str(place)
+        self.clips_at_once = max(1, FRAMES_AT_ONCE[place.type] // self.preset.frames)
         # Convolutions of this kind gain nothing from bfloat16, and lose 0.2 of a logit: only on request.
         self.precision = choose_precision("float32" if precision == "auto" else precision, place)
         self._place = place

@@ -71,6 +71,7 @@ class OpenCLIPEncoder(Encoder):
     def __init__(self, space: Space, net: nn.Module, architecture: str, place: torch.device, precision: str) -> None:
         self.space = space
         self.device, self.precision = str(place), precision
+        self.clips_at_once = max(1, FRAMES_AT_ONCE[place.type] // space.preset.frames)
         self._place = place
         self._net: Any = net.to(place)
         self._texts = OpenCLIPTextEncoder(space, net, architecture, place, precision)

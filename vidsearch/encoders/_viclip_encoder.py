@@ -33,6 +33,8 @@ class ViCLIPEncoder(Encoder):
         self.precision = precision
         self._net, self._tokenizer, self._place = net, tokenizer, device
         self._scale, self._shift = normalisation(space.preset, device)
+        self._patches = (net.config.image_size // net.config.patch_size) ** 2
+        self.clips_at_once = self._step(space.preset.frames)
 
     def __repr__(self) -> str:
         return f"ViCLIPEncoder({self.space.model}, {self.preset.name}, {self.device}, {self.precision})"
@@ -47,11 +49,14 @@ class ViCLIPEncoder(Encoder):
     @torch.inference_mode()
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         self._check_pixels(pixels)
-        tokens = pixels.shape[1] * (self._net.config.image_size // self._net.config.patch_size) ** 2
-        step = max(1, TOKENS_AT_ONCE[self._place.type] // tokens)
+        step = self._step(pixels.shape[1])
         with running(self._place, self.precision):
             parts = [self._net.encode_vision(self._normalised(batch)).float() for batch in self._on_device(pixels, step)]
         return self._gather(parts)
+
+    def _step(self, frames: int) -> int:
+        """Return how many clips go through the network together."""
+        return max(1, TOKENS_AT_ONCE[self._place.type] // (frames * self._patches))
 
     def _check_pixels(self, pixels: Pixels) -> None:
         size, frames = self.preset.size, self.preset.frames

@@ -47,7 +47,8 @@ class TextEncoder(ABC):
 class Encoder(TextEncoder):
     """Both sides of a model."""
 
-    device: str = "cpu"  # where it computes: "cpu" or "cuda:n"
+    device: str = "cpu"  # where the network runs, as torch names it
+    clips_at_once: int = 8  # a batch that keeps the device busy; more only costs memory
 
     @abstractmethod
     def encode_pixels(self, pixels: Pixels) -> Vectors:
