@@ -45,9 +45,7 @@ def main() -> None:
     title, small = ImageFont.load_default(17), ImageFont.load_default(12)
     strip_width = FRAMES * (SIDE + GAP) - GAP
     row_height = LABEL + SIDE + 44
-    sheet = Image.new(
-        "RGB", (2 * MARGIN + CLIPS * strip_width + (CLIPS - 1) * CLIP_GAP, 2 * MARGIN + len(DRAWN) * row_height - 20), PAPER
-    )
+    sheet = Image.new("RGB", (2 * MARGIN + CLIPS * strip_width + (CLIPS - 1) * CLIP_GAP, 2 * MARGIN + len(DRAWN) * row_height - 20), PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, (text, where) in enumerate(DRAWN):
         top = MARGIN + row * row_height
