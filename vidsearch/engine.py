@@ -137,10 +137,9 @@ class Index:
     def vector_of(self, clip_id: str) -> Vector:
         """Return the unit vector (dim,) float32 of one clip."""
         for segment in self.segments:
-            ids = segment.read_columns(["clip_id"])["clip_id"].to_numpy(zero_copy_only=False)
-            rows = np.flatnonzero(ids == clip_id)
-            if len(rows):
-                return np.asarray(segment.vectors[rows[0]], dtype=np.float32)
+            ids = segment.read_columns(["clip_id"])["clip_id"].to_pylist()
+            if clip_id in ids:
+                return np.asarray(segment.vectors[ids.index(clip_id)], dtype=np.float32)
         raise QueryError(f"no clip {clip_id!r} in {self.root}; clip ids are the first column of `vidsearch query --format ids`")
 
     def read_columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
