@@ -19,7 +19,8 @@ import numpy as np
 import psutil
 from _machine import describe
 
-from indexer.pipeline import Summary, build
+from indexer.pipeline import build
+from indexer.summary import Summary
 from indexer.toyworld import write_demo_videos
 from indexer.workers import ClipPixels, DecodePool, VideoJob
 from vidsearch.decoders.base import Span

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from indexer.pipeline import Summary as Summary
     from indexer.pipeline import build as build
+    from indexer.summary import Summary as Summary
 
 __all__ = ["Summary", "build"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from indexer.pipeline import Summary
+    from indexer.summary import Summary
 
 EXIT_INTERRUPTED = 130
 QUIET_REPORT_S = 10.0  # without a terminal, a line of progress this often
