@@ -76,7 +76,7 @@ def build(
         run.collect()
     finally:
         run.thread.shutdown()
-    run.commit()
+        run.commit()  # whatever went wrong, what was embedded is kept
     if not summary.interrupted:
         timer = time.perf_counter()
         fold(root, index_factory=index_factory, seed=seed)
