@@ -41,20 +41,23 @@ def index(
     seed: Annotated[int, typer.Option("--seed", help="Of the training of the codes.")] = 0,
 ) -> None:
     """Index the clips of a folder; run it again to add what is new."""
+    from indexer.models import choose_model
     from indexer.pipeline import build
     from indexer.sources import find_sources
-    from vidsearch.encoders import choose_source, load_encoder
+    from vidsearch.encoders import load_encoder
 
     share_cores()
+    root = out or shards / "index"
     find_sources(shards, metadata=metadata, videos=videos)  # fail before the model is loaded
     if model is None:
-        model, why = choose_source()
+        model, made_with, why = choose_model(root)
+        preset = preset or made_with
         typer.echo(why, err=True)
     encoder = load_encoder(model, device=device, precision=precision, preset=preset)
     with _progress() as report, _interruptible():
         summary = build(
             shards,
-            out or shards / "index",
+            root,
             encoder=encoder,
             metadata=metadata,
             videos=videos,
@@ -64,7 +67,7 @@ def index(
             seed=seed,
             progress=report,
         )
-    print_summary(summary, out or shards / "index")
+    print_summary(summary, root)
     if summary.interrupted:
         typer.echo("interrupted; what is counted above is kept, and the same command goes on from there", err=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -14,6 +14,7 @@ import pytest
 
 import vidsearch
 from indexer import build
+from indexer.models import choose_model
 from indexer.toyworld import write_demo_videos
 from vidsearch.errors import SpaceMismatchError
 
@@ -139,3 +140,13 @@ def test_ctrl_c_keeps_what_was_committed_and_the_same_command_goes_on(clips, tmp
     assert f"holds {CLIPS}" in finished.stdout
     index = vidsearch.open_index(tmp_path / "index")
     assert len({clip_id for clip_id, _ in captions(index)}) == len(index) == CLIPS
+
+
+def test_without_a_model_named_an_index_goes_on_with_its_own(clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("VIDSEARCH_MODELS", str(tmp_path / "models"))
+    assert choose_model(tmp_path / "index").source == "conse"
+    build(clips, tmp_path / "index", encoder=vidsearch.load_encoder("demo-viclip", preset="demo"))
+    source, preset, why = choose_model(tmp_path / "index")
+    assert (source, preset) == ("demo-viclip", "demo")
+    assert why.startswith("going on with demo-viclip")
