@@ -80,13 +80,19 @@ def share_cores() -> None:
 
 def print_summary(summary: Summary, out: Path) -> None:
     """Print what was indexed, what was not and why, and where the time went."""
+    from vidsearch.tables import visible
+
     per_s = summary.indexed / summary.wall_s if summary.wall_s else 0.0
     typer.echo(f"{summary.indexed:,} clips indexed in {summary.wall_s:,.1f} s ({per_s:,.1f} clips/s); {out} holds {summary.rows:,}")
     if summary.already or summary.duplicates:
         typer.echo(f"{summary.already:,} were there already, {summary.duplicates:,} rows were duplicates")
     for reason, number in summary.skipped.most_common():
-        example = summary.examples.get(reason, "known from an earlier run; retried when the file changes")
-        typer.echo(f"skipped {number:,}: {reason} ({example})")
+        examples = summary.examples.get(reason, [])
+        typer.echo(f"skipped {number:,}: {reason}" + ("" if examples else " (known from an earlier run; retried when the file changes)"))
+        for example in examples:
+            typer.echo(f"  {visible(example)}")
+        if examples and number > len(examples):
+            typer.echo(f"  and {number - len(examples):,} more; all are in {out}/segments/*/quarantine.parquet")
     if summary.left_out:
         typer.echo(f"{summary.left_out:,} video files that no row names were left out")
     spent = f"decoding {summary.decode_s:,.1f} s, embedding {summary.embed_s:,.1f} s, writing {summary.write_s:,.1f} s"

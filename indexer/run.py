@@ -25,6 +25,7 @@ from vidsearch.storage import segment as segments
 
 SEGMENT_ROWS = 65_536  # a segment is committed when it is this large, or this old:
 COMMIT_EVERY_S = 60.0  # so a crash costs at most a minute of work
+EXAMPLES = 3  # told of each reason for which clips are skipped
 
 
 class Run:
@@ -145,7 +146,9 @@ class Run:
         """Quarantine one clip or row."""
         self.summary.skipped[record["reason"]] += 1
         self.summary.failed += record.get("start_s") is not None
-        self.summary.examples.setdefault(record["reason"], f"{record['video']}: {record['detail']}")
+        examples = self.summary.examples.setdefault(record["reason"], [])
+        if len(examples) < EXAMPLES:
+            examples.append(f"{record['video']}: {record['detail']}" if record["video"] else record["detail"])
         self.quarantine.append({"decoder": self.decoder, **record, "seen_at": datetime.now(UTC)})
 
     def _failed_record(self, clip: ClipRow, reason: str, detail: str) -> dict[str, Any]:

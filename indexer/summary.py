@@ -15,7 +15,7 @@ class Summary:
         already: clips that an earlier run indexed.
         duplicates: rows that name a clip a second time.
         left_out: video files that no row names.
-        skipped, examples: clips and rows not indexed, by reason, and the first one's story.
+        skipped, examples: clips and rows not indexed, by reason, and the stories of the first three; the quarantine has all.
         decode_s, embed_s, write_s: seconds spent in each stage; decoding in all workers together.
         wall_s: seconds from start to end.
         rows, size_bytes, index_kind: of the whole index afterwards.
@@ -29,7 +29,7 @@ class Summary:
     duplicates: int = 0
     left_out: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     decode_s: float = 0.0
     embed_s: float = 0.0
     write_s: float = 0.0
