@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vidsearch.encoders import _torch, _viclip_encoder, choose_source, load_enco
 from vidsearch.encoders._checkpoint import Checkpoint, hash_weights, write_checkpoint
 from vidsearch.encoders._tokens import clip_merges
 from vidsearch.encoders._viclip_encoder import build_encoder, build_net
+from vidsearch.encoders._viclip_net import NetConfig, ViCLIP
 from vidsearch.errors import InputNotFoundError, MissingExtraError, SpaceMismatchError, UsageError
 from vidsearch.resize import resize_frames
 from vidsearch.sampling import choose_frames
@@ -70,6 +72,21 @@ def test_b16_features_equal_the_reference(b16, b16_net, expected):
     np.testing.assert_allclose(image, expected["image_raw_T1"], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("config", "tensors", "parameters"),
+    [
+        (NetConfig(224, 16, 8, 768, 12, 512, 12, 32, 49_408, 512), 303, 149_603_841),
+        (NetConfig(224, 14, 8, 1024, 24, 768, 12, 32, 49_408, 768), 447, 427_590_145),
+    ],
+    ids=["B/16", "L/14"],
+)
+def test_the_published_sizes_have_their_tensors_and_parameters(config, tensors, parameters):
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in ViCLIP(config).named_parameters()}
+    assert (len(shapes), sum(math.prod(shape) for shape in shapes.values())) == (tensors, parameters)
+    assert NetConfig.from_shapes(shapes) == config
+
+
 @needs_example
 @pytest.mark.parametrize("name", ["eval", "demo"])
 def test_presets_give_the_reference_pixels(name, example_frames, expected):
@@ -81,7 +98,6 @@ def test_presets_give_the_reference_pixels(name, example_frames, expected):
     assert (difference > 0.5).mean() < 0.01
 
 
-@pytest.mark.slow
 @needs_example
 @pytest.mark.parametrize("name", ["eval", "demo"])
 def test_b16_features_of_a_video_equal_the_reference(name, b16, example_frames, expected):
