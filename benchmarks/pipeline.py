@@ -21,7 +21,7 @@ from _machine import describe
 
 from indexer.pipeline import build
 from indexer.summary import Summary
-from indexer.toyworld import write_demo_videos
+from indexer.toyvideos import write_demo_videos
 from indexer.workers import ClipPixels, DecodePool, VideoJob
 from vidsearch.decoders.base import Span
 from vidsearch.encoders import load_encoder

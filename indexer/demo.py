@@ -26,7 +26,7 @@ def demo(
     """Make small clips, index them, search them, and say what to try next."""
     from indexer.cli import print_summary, share_cores
     from indexer.pipeline import build
-    from indexer.toyworld import write_demo_videos
+    from indexer.toyvideos import write_demo_videos
     from vidsearch.encoders import load_encoder
     from vidsearch.engine import open_index
     from vidsearch.tables import print_hits

@@ -31,14 +31,13 @@ import torch.nn.functional as F  # noqa: N812 - the name every PyTorch reader kn
 from torch import Tensor
 
 from indexer._toywords import COLOURS, MOTIONS, SHAPES, TEXTURES, TONES
+from indexer.toyrender import render, render_at
+from indexer.toyvideos import encode_video
 from indexer.toyworld import (
     Clip,
     Scene,
     describe,
-    encode_video,
     held_out_scenes,
-    render,
-    render_at,
     reverse,
     sample_scene,
     size_word,

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from indexer.toyworld import Clip, Scene, describe, encode_video, held_out_scenes, render, reverse
+from indexer.toyrender import render
+from indexer.toyvideos import encode_video
+from indexer.toyworld import Clip, Scene, describe, held_out_scenes, reverse
 from vidsearch.encoders import load_encoder
 from vidsearch.encoders.base import Encoder
 from vidsearch.sampling import choose_frames

@@ -15,7 +15,7 @@ import pytest
 import vidsearch
 from indexer import build
 from indexer.models import choose_model
-from indexer.toyworld import write_demo_videos
+from indexer.toyvideos import write_demo_videos
 from vidsearch.errors import SpaceMismatchError
 
 CLIPS = 24

@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from indexer import toyworld
 from indexer._toywords import COLOURS, MOTIONS, SHAPES
+from indexer.toyrender import render
+from indexer.toyvideos import encode_video, write_demo_videos
 from indexer.toyworld import (
+    CATEGORIES,
     LONGEST_CAPTION,
     REVERSED,
     Clip,
     Scene,
     describe,
-    encode_video,
     held_out_scenes,
-    render,
     reverse,
     sample_scene,
     vary_motion,
@@ -222,13 +222,13 @@ def test_describe_complete_tells_scenes_apart_by_their_key() -> None:
 
 def test_write_demo_videos_writes_what_its_rows_say(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    rows = list(toyworld.write_demo_videos(tmp_path, count=6, seed=11))
+    rows = list(write_demo_videos(tmp_path, count=6, seed=11))
     assert sorted(row["video_path"] for row in rows) == sorted(path.name for path in tmp_path.iterdir())
     for row in rows:
         assert len(row["YoutubeID"]) == 11
         assert (row["Start_timestamp"], row["End_timestamp"]) == ("00:00:00.000", "00:00:03.000")
         assert row["Language"] in ("en", "de")
-        assert row["Category"] in toyworld.CATEGORIES
+        assert row["Category"] in CATEGORIES
         assert 3.5 <= row["Aesthetic_Score"] <= 6.5
         assert 0.2 <= row["UMT_Score"] <= 0.5
         with av.open(str(tmp_path / row["video_path"])) as container:
@@ -239,7 +239,7 @@ def test_write_demo_videos_writes_what_its_rows_say(tmp_path: Path) -> None:
 
 def test_write_demo_videos_repeats_with_its_seed(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    first, again, other = (list(toyworld.write_demo_videos(tmp_path / str(n), count=3, seed=seed)) for n, seed in enumerate((1, 1, 2)))
+    first, again, other = (list(write_demo_videos(tmp_path / str(n), count=3, seed=seed)) for n, seed in enumerate((1, 1, 2)))
     assert first == again
     assert first != other
     for row in first:
