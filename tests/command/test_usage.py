@@ -111,7 +111,7 @@ def test_info_describes_rows_columns_and_quarantine(vidsearch, index):
         (["query", "x", "-k", "0"], 2, "k is 0; it must be 1 to 1000"),
         (["query", "x", "-k", "-1"], 2, "k is -1"),
         (["query", "x", "-k", "1000000000"], 2, "k is 1000000000"),
-        (["query", "x", "-k", "many"], 2, "many"),
+        (["query", "x", "-k", "many"], 2, "'many' is not a valid int"),
         (["query", "x", "--format", "xml"], 2, "xml"),
         (["query", "x", "--frobnicate"], 2, "No such option"),
         (["query"], 2, "Missing argument"),
@@ -160,7 +160,7 @@ def test_the_index_is_found_by_environment_and_said(vidsearch, index, monkeypatc
         (["index", "nowhere"], "no folder nowhere"),
         (["index", "."], "no video in ."),
         (["index", ".", "--metadata", "gone.jsonl"], "no metadata file gone.jsonl"),
-        (["index", ".", "--workers", "0"], "--workers"),
+        (["index", ".", "--workers", "0"], "'--workers': 0 is not in the range"),
     ],
 )
 def test_nothing_to_index_is_one_line_and_no_index_is_left(vidsearch, tmp_path, monkeypatch, arguments, message):

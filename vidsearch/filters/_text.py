@@ -16,6 +16,7 @@ MAX_BYTES = 8192
 MAX_NODES = 256
 MAX_DEPTH = 32
 MAX_ITEMS = 1000
+LONGEST_OPERATOR = 2  # characters
 AROUND = 24  # characters shown on either side of an error
 SYNTAX = "a filter is made of columns, = != < <= > >=, and, or, not, in, between, like, ilike, is null, numbers and 'text'"
 
@@ -39,13 +40,17 @@ def check_size(text: str) -> None:
         lexeme = match[0].lower()
         if lexeme in ("'", '"'):
             raise error_at(text, match.start(), f"the quote {lexeme} is never closed")
-        if lexeme in ("(", "not"):
+        if lexeme[0] in "<>=!" and len(lexeme) > LONGEST_OPERATOR:
+            raise error_at(text, match.start(), f"'{shown(lexeme)}' is not part of a filter; {SYNTAX}")
+        if lexeme in ("(", "not", "-"):  # a minus nests too: `- - 1`
             depth += 1
         else:
             depth = levels[-1]
         if lexeme == "(":
             levels.append(depth)
-        elif lexeme == ")" and len(levels) > 1:
+        elif lexeme == ")":
+            if len(levels) == 1:
+                raise error_at(text, match.start(), f"this does not belong here; {SYNTAX}")
             levels.pop()
             depth = levels[-1]
         if depth > MAX_DEPTH:
