@@ -82,13 +82,9 @@ def build(
         fold(root, index_factory=index_factory, seed=seed)
         summary.write_s += time.perf_counter() - timer
     final = open_index(root)
-    summary.rows, summary.size_bytes, summary.index_kind = len(final), folder_bytes(root), index_kind(final)
+    summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
     summary.wall_s = time.monotonic() - started
     return summary
-
-
-def folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _open_or_create(root: Path, encoder: Encoder) -> Index:

@@ -18,7 +18,7 @@ FEW_VALUES = 1000  # a text column with more distinct values than this gets a co
 
 def describe(index: Index) -> dict[str, Any]:
     """Return an index's rows, segments, model, bytes and columns with their ranges and common values, ready for JSON."""
-    size = sum(path.stat().st_size for path in index.root.rglob("*") if path.is_file())
+    size = index.size_bytes
     kinds = Counter(str(segment.info["index"]) for segment in index.segments)
     quarantine: Counter[str] = Counter()
     for segment in index.segments:

@@ -82,6 +82,11 @@ class Index:
     def space(self) -> Space:
         return self.manifest.space
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of everything in the index's folder, older versions included."""
+        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+
     @cached_property
     def schema(self) -> pa.Schema:
         """All columns of all segments; a segment that lacks one has nulls there."""
