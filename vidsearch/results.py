@@ -42,6 +42,35 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """How an answer was found, and how sure it is that nothing nearer was missed.
+
+    Attributes:
+        plan: "none" (no row passes), "exact" (every row that passes was scored) or "ivf" (the nearest lists, candidates re-ranked exactly).
+        reason: the plan in words.
+        rows: clips in the index.
+        matching: clips that pass the filter.
+        lists: inverted lists visited, of `all_lists`.
+        codes: rows compared by their codes.
+        scored: rows scored exactly.
+        recall: share of the true nearest rows that such an answer holds, as calibrated when the index was built; 1 for exact plans.
+        recall_low, recall_high: its 95 % interval.
+    """
+
+    plan: str
+    reason: str
+    rows: int = 0
+    matching: int = 0
+    lists: int = 0
+    all_lists: int = 0
+    codes: int = 0
+    scored: int = 0
+    recall: float = 1.0
+    recall_low: float = 1.0
+    recall_high: float = 1.0
+
+
+@dataclass(frozen=True)
 class Hits(Sequence[Hit]):
     """The answer to one query, and how it was found.
 
@@ -52,6 +81,7 @@ class Hits(Sequence[Hit]):
         plan: how the vectors were compared, in words.
         timings_ms: milliseconds by stage.
         skipped: damaged segments that could not be asked, each with its reason; empty is the rule.
+        certificate: how sure the answer is.
     """
 
     hits: tuple[Hit, ...]
@@ -60,6 +90,7 @@ class Hits(Sequence[Hit]):
     plan: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    certificate: Certificate | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
