@@ -25,7 +25,6 @@ from indexer.rows import clips_table, quarantine_table
 from vidsearch.config import Space, viclip_preset
 from vidsearch.encoders._checkpoint import Checkpoint, ensure_text_file, hash_weights
 from vidsearch.encoders._tokens import clip_merges
-from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 
@@ -92,7 +91,7 @@ def make_index(root: Path, sha256: str, *, rows: int, dim: int, seed: int) -> No
         root,
         vectors=vectors,
         rows=table,
-        index_bytes=plugin("vidsearch.indexes", "flat").build(vectors, None),
+        index_files={},
         quarantine=quarantine_table([]),
         info={"index": "flat"},
     )

@@ -63,7 +63,7 @@ def _fold_group(root: Path, group: list[Segment], *, kind: str, template: str | 
         root,
         vectors=vectors,
         rows=rows,
-        index_bytes=plugin("vidsearch.indexes", kind).build(vectors, data),
+        index_files={} if kind == "flat" else {"index.faiss": plugin("vidsearch.indexes", kind).build(vectors, data)},
         quarantine=_still_bad(concatenate(segment.quarantine() for segment in group), rows),
         info={"index": kind, "template": template},
     )

@@ -19,7 +19,6 @@ from indexer.rows import clips_table, quarantine_table
 from indexer.summary import Summary
 from indexer.workers import ClipFailure, ClipPixels, DecodePool, JobDone, VideoJob
 from vidsearch.encoders.base import Encoder, Vectors
-from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 
@@ -134,7 +133,7 @@ class Run:
             self.root,
             vectors=vectors,
             rows=clips_table(self.rows),
-            index_bytes=plugin("vidsearch.indexes", "flat").build(vectors, None),
+            index_files={},
             quarantine=quarantine_table(self.quarantine),
             info={"index": "flat"},
         )

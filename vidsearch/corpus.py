@@ -201,5 +201,5 @@ class Corpus:
             loaded: VectorIndex = plugin("vidsearch.indexes", "flat").load(b"", segment.vectors)
             return loaded
         if number not in self._loaded:
-            self._loaded[number] = plugin("vidsearch.indexes", kind).load(segment.index_bytes(), segment.vectors)
+            self._loaded[number] = plugin("vidsearch.indexes", kind).load(segment.read_file("index.faiss"), segment.vectors)
         return self._loaded[number]

@@ -6,7 +6,6 @@ import pytest
 from indexer.rows import clips_table, quarantine_table
 from vidsearch.cli import main
 from vidsearch.config import Space, viclip_preset
-from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 
@@ -49,7 +48,7 @@ def index(tmp_path_factory):
         root,
         vectors=vectors,
         rows=clips_table(rows),
-        index_bytes=plugin("vidsearch.indexes", "flat").build(vectors, None),
+        index_files={},
         quarantine=quarantine_table([{"clip_id": "q", "video": "bad.mp4", "reason": "OPEN_FAILED"}]),
         info={"index": "flat"},
     )

@@ -48,8 +48,8 @@ class FailingOs:
 
 
 def add_segment(root: Path) -> Manifest:
-    rows = pa.table({"clip_id": ["a", "b", "c"]})
-    ref = write(root, vectors=np.ones((3, 8), np.float16), rows=rows, index_bytes=b"x" * 99, quarantine=pa.table({}), info={})
+    rows, index_files = pa.table({"clip_id": ["a", "b", "c"]}), {"index.faiss": b"x" * 99}
+    ref = write(root, vectors=np.ones((3, 8), np.float16), rows=rows, index_files=index_files, quarantine=pa.table({}), info={})
     return manifests.commit(root, lambda manifest: manifest.with_segments([*manifest.segments, ref]))
 
 

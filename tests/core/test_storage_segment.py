@@ -28,6 +28,7 @@ from vidsearch.storage.segment import FILES, ROW_GROUP_ROWS, Segment, drop, open
 
 SPACE = Space("viclip", "ViCLIP-B-16", "ab" * 32, 1, viclip_preset("eval"), 8)
 ROWS = 2 * ROW_GROUP_ROWS + 100
+NAMES = (*FILES, "index.faiss")
 QUARANTINE = pa.table({"video": ["bad.mp4"], "reason": ["OPEN_FAILED"]})
 
 
@@ -48,7 +49,13 @@ def vectors(n: int) -> np.ndarray:
 
 
 def write_rows(root: Path, n: int, **changes: object) -> SegmentRef:
-    values = {"vectors": vectors(n), "rows": table(n), "index_bytes": b"index" * 50, "quarantine": QUARANTINE, "info": {"index": "flat"}}
+    values = {
+        "vectors": vectors(n),
+        "rows": table(n),
+        "index_files": {"index.faiss": b"index" * 50},
+        "quarantine": QUARANTINE,
+        "info": {"index": "flat"},
+    }
     return write(root, **{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -81,9 +88,9 @@ def test_what_is_written_comes_back(big: Segment) -> None:
     np.testing.assert_array_equal(big.vectors, vectors(ROWS))
     assert big.read_columns(table(1).column_names).equals(table(ROWS))
     assert big.schema.equals(table(1).schema)
-    assert big.index_bytes() == b"index" * 50
+    assert big.read_file("index.faiss") == b"index" * 50
     assert big.quarantine().equals(QUARANTINE)
-    assert big.size_bytes == sum((big._folder / name).stat().st_size for name in FILES)
+    assert big.size_bytes == sum((big._folder / name).stat().st_size for name in NAMES)
 
 
 def test_numpy_and_pyarrow_alone_read_it_as_format_md_says(root: Path) -> None:
@@ -99,7 +106,7 @@ def test_numpy_and_pyarrow_alone_read_it_as_format_md_says(root: Path) -> None:
     for name, promised in json.loads(line)["files"].items():
         data = (folder / name).read_bytes()
         assert promised == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    assert sorted(json.loads(line)["files"]) == sorted(FILES)
+    assert sorted(json.loads(line)["files"]) == sorted(NAMES)
 
 
 @settings(max_examples=30, deadline=None)
@@ -144,7 +151,7 @@ def test_an_empty_segment_holds_only_its_quarantine(root: Path) -> None:
 
 def test_vectors_longer_than_a_block_and_strided_come_back(root: Path) -> None:
     wide = np.random.default_rng(0).standard_normal((5000, 1024)).astype(np.float16)[::2]
-    ref = write(root, vectors=wide, rows=table(2500), index_bytes=b"", quarantine=pa.table({}), info={})
+    ref = write(root, vectors=wide, rows=table(2500), index_files={}, quarantine=pa.table({}), info={})
     segment = open_segment(root, ref, verify="full")
     np.testing.assert_array_equal(segment.vectors, wide)
     assert segment.quarantine().num_columns == 0
@@ -158,6 +165,24 @@ def test_vectors_longer_than_a_block_and_strided_come_back(root: Path) -> None:
 def test_arrays_that_do_not_fit_are_refused(root: Path, changes: dict[str, np.ndarray]) -> None:
     with pytest.raises(UsageError, match=r"must be float16 \(n, dim\)"):
         write_rows(root, 40, **changes)
+
+
+def test_index_files_come_back_mapped_and_read_whole(root: Path) -> None:
+    parts = [b"abc", memoryview(b"defg"), bytearray(b"")]
+    ref = write_rows(root, 4, index_files={"codes.pq4": parts, "lists.bin": memoryview(np.arange(5, dtype="<u4")).cast("B"), "none.x": []})
+    segment = open_segment(root, ref, verify="full")
+    assert segment.index_files == ("codes.pq4", "lists.bin", "none.x")
+    assert segment.read_file("codes.pq4") == bytes(segment.map_file("codes.pq4")) == b"abcdefg"
+    assert np.frombuffer(segment.map_file("lists.bin"), "<u4").tolist() == [0, 1, 2, 3, 4]
+    assert len(segment.map_file("none.x")) == 0
+    with pytest.raises(IndexCorruptError, match=r"has no index\.faiss; its files are codes\.pq4, lists\.bin"):
+        segment.read_file("index.faiss")
+
+
+@pytest.mark.parametrize("name", ["../x.bin", "x", "X.bin", ".bin", "a/b.c", "rows.parquet", "vectors.f16", "SEGMENT.json", ""])
+def test_an_index_file_may_not_have_any_name(root: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of an index file"):
+        write_rows(root, 4, index_files={name: b""})
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -174,11 +199,11 @@ def everything(root: Path, ref: SegmentRef) -> None:
     """Read all that a segment holds, checking lengths only when it is opened."""
     segment = open_segment(root, ref)
     segment.read_columns(segment.schema.names)
-    segment.index_bytes()
+    segment.read_file("index.faiss")
     segment.quarantine()
 
 
-@pytest.mark.parametrize("name", [*FILES, "SEGMENT.json"])
+@pytest.mark.parametrize("name", [*NAMES, "SEGMENT.json"])
 def test_every_flipped_bit_is_found(small: tuple[Path, SegmentRef], name: str) -> None:
     root, ref = small
     path = folder_of(root, ref) / name
@@ -207,7 +232,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*FILES, "SEGMENT.json"])
+@pytest.mark.parametrize("name", [*NAMES, "SEGMENT.json"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_file_that_is_not_what_it_was_is_named(small: tuple[Path, SegmentRef], name: str, damage: str) -> None:
     root, ref = small
@@ -238,7 +263,14 @@ def test_a_linked_folder_is_refused(small: tuple[Path, SegmentRef]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "error"), [({"format": 2}, FormatVersionError), ({"files": 3}, IndexCorruptError), ({"dim": 9}, IndexCorruptError)]
+    ("change", "error"),
+    [
+        ({"format": 2}, FormatVersionError),
+        ({"files": 3}, IndexCorruptError),
+        ({"files": {}}, IndexCorruptError),
+        ({"files": {name: {"size": 0, "sha256": ""} for name in (*FILES, "../../FORMAT")}}, IndexCorruptError),
+        ({"dim": 9}, IndexCorruptError),
+    ],
 )
 def test_a_resealed_description_still_has_to_fit(
     small: tuple[Path, SegmentRef], change: dict[str, seal.JSON], error: type[Exception]
@@ -306,7 +338,7 @@ root = Path({str(root)!r})
 manifest.read(root)
 segment = open_segment(root, {ref!r})
 print(segment.take([3, 1])["clip_id"].to_pylist()[0], segment.read_columns(["clip_id"]).num_rows, segment.vectors.shape)
-segment.index_bytes()
+segment.read_file("index.faiss")
 segment.quarantine()
 print(*sys.modules)
 """

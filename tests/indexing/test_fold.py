@@ -10,7 +10,6 @@ from indexer.rows import clips_table, quarantine_table
 from vidsearch import Index, open_index
 from vidsearch.config import Space, viclip_preset
 from vidsearch.errors import UsageError
-from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 
@@ -33,7 +32,7 @@ def add_segment(root: Path, vectors: np.ndarray, *, first: int, quarantine: tupl
         root,
         vectors=vectors,
         rows=clips_table(rows),
-        index_bytes=plugin("vidsearch.indexes", "flat").build(vectors, None),
+        index_files={},
         quarantine=quarantine_table([{"clip_id": name, "video": "x", "reason": "DECODE_ERROR"} for name in quarantine]),
         info={"index": "flat"},
     )

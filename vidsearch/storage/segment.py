@@ -1,16 +1,17 @@
 """One segment: vectors, the index over them, and the rows of metadata beside them; written once, checked whenever it is opened.
 
-Row i of rows.parquet belongs to row i of vectors.f16 and to id i of index.faiss.
+Row i of rows.parquet belongs to row i of vectors.f16 and to id i of the index.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,12 @@ from vidsearch.storage.seal import JSON
 ROW_GROUP_ROWS = 2048
 SLICED_ROWS = 100  # so few are sliced out one by one: `take` would import pyarrow.compute, 0.1 s of a cold query
 BLOCK_BYTES = 4 << 20
-FILES = ("index.faiss", "quarantine.parquet", "rows.parquet", "vectors.f16")
+FILES = ("quarantine.parquet", "rows.parquet", "vectors.f16")  # that every segment has; the kind of its index may bring more
+
+_INDEX_FILE = re.compile(r"[a-z0-9][a-z0-9_]{0,31}\.[a-z0-9]{1,16}")
 
 Vectors = npt.NDArray[np.float16]  # (n, dim)
+Contents: TypeAlias = "files.Bytes | Iterable[files.Bytes]"
 
 
 def write(
@@ -39,7 +43,7 @@ def write(
     *,
     vectors: Vectors,
     rows: pa.Table,
-    index_bytes: bytes | memoryview,
+    index_files: Mapping[str, Contents],
     quarantine: pa.Table,
     info: dict[str, Any],
 ) -> SegmentRef:
@@ -49,16 +53,19 @@ def write(
         root: the index.
         vectors: (n, dim) float16, finite, one a row of `rows`; may be a memory map.
         rows: (n rows) metadata; strings are stored through a dictionary.
-        index_bytes: index.faiss.
+        index_files: what the kind of its index keeps, by name (`codes.bin`); bytes, or parts of them to be written one after another.
         quarantine: what of the same input could not be indexed.
         info: JSON values kept with the segment, such as the kind of its index.
 
     Raises:
-        UsageError: arrays that do not fit together.
+        UsageError: arrays that do not fit together, or a name that no index file may have.
         OSError: the disk is full or fails; nothing is left behind.
     """
     if vectors.ndim != 2 or vectors.dtype != np.float16 or len(vectors) != rows.num_rows:
         raise UsageError(f"vectors {vectors.dtype}{vectors.shape} must be float16 (n, dim), n the number of rows, {rows.num_rows}")
+    bad = [name for name in index_files if name in FILES or not _INDEX_FILE.fullmatch(name)]
+    if bad:
+        raise UsageError(f"{bad[0]!r} cannot be the name of an index file; those are like 'codes.bin', and not {', '.join(FILES)}")
     name = str(uuid.uuid4())
     staged = root / STAGING / name
     files.make_folder(staged)
@@ -66,8 +73,8 @@ def write(
         digests = {
             "vectors.f16": _write_vectors(staged / "vectors.f16", vectors),
             "rows.parquet": _write_table(staged / "rows.parquet", rows),
-            "index.faiss": files.write(staged / "index.faiss", index_bytes),
             "quarantine.parquet": _write_table(staged / "quarantine.parquet", quarantine),
+            **{file: _write_parts(staged / file, contents) for file, contents in index_files.items()},
         }
         sealed = seal.dumps(_description(name, vectors, digests, info))
         files.write(staged / "SEGMENT.json", sealed)
@@ -102,6 +109,13 @@ def _write_vectors(path: Path, vectors: Vectors) -> Digest:
     return writer.digest
 
 
+def _write_parts(path: Path, contents: Contents) -> Digest:
+    with files.create(path) as writer:
+        for part in (contents,) if isinstance(contents, bytes | bytearray | memoryview) else contents:
+            writer.write(part)
+    return writer.digest
+
+
 def _write_table(path: Path, table: pa.Table) -> Digest:
     with files.create(path) as writer:
         pq.write_table(table, writer, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
@@ -129,8 +143,8 @@ def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full"]
     Args:
         root: the index.
         ref: as the manifest names it.
-        verify: "size" checks SEGMENT.json and the length of each file now, and the hash of each Parquet file and of the index before it
-            is first parsed; "full" hashes every file now, vectors included (about a second a gigabyte).
+        verify: "size" checks SEGMENT.json and the length of each file now, and the hash of each Parquet file before it is first parsed;
+            "full" hashes every file now, vectors included (about a second a gigabyte).
 
     Raises:
         IndexCorruptError: a file is missing or not what its hash says; names the file.
@@ -163,8 +177,8 @@ class Segment:
         try:
             self.dim = int(values["dim"])
             self.info: dict[str, Any] = dict(values["info"])
-            self._digests = {name: Digest(int(d["size"]), str(d["sha256"])) for name, d in values["files"].items() if name in FILES}
-            fits = values["uuid"] == ref.uuid and values["rows"] == ref.rows and len(self._digests) == len(FILES)
+            self._digests = {name: Digest(int(d["size"]), str(d["sha256"])) for name, d in values["files"].items()}
+            fits = values["uuid"] == ref.uuid and values["rows"] == ref.rows and _are_files(self._digests)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise IndexCorruptError(f"{path}: sealed, but does not describe a segment ({error!r})") from error
         if not fits or self._digests["vectors.f16"].size != 2 * ref.rows * self.dim:
@@ -185,17 +199,18 @@ class Segment:
 
     @property
     def size_bytes(self) -> int:
-        """All four files together."""
+        """All its files together, but for SEGMENT.json."""
         return sum(digest.size for digest in self._digests.values())
 
     @cached_property
     def vectors(self) -> Vectors:
         """(rows, dim) float16, read from the disk as they are touched; read-only."""
-        path = self._folder / "vectors.f16"
-        data = files.map_bytes(path)
-        if len(data) != self._digests["vectors.f16"].size:
-            raise IndexCorruptError(f"{path}: {len(data):,} bytes instead of {self._digests['vectors.f16'].size:,}")
-        return np.frombuffer(data, dtype="<f2").reshape(self.rows, self.dim)
+        return np.frombuffer(self.map_file("vectors.f16"), dtype="<f2").reshape(self.rows, self.dim)
+
+    @property
+    def index_files(self) -> tuple[str, ...]:
+        """The names of what the kind of its index keeps."""
+        return tuple(sorted(set(self._digests) - set(FILES)))
 
     @property
     def schema(self) -> pa.Schema:
@@ -227,15 +242,30 @@ class Segment:
         numbers = pa.Array.from_buffers(pa.int64(), len(within), [None, pa.py_buffer(within)])  # pa.array would import pandas
         return table.take(numbers)
 
-    def index_bytes(self) -> bytes:
-        """Return index.faiss, its hash checked: parse these bytes, not the file."""
-        return self._read_checked("index.faiss")
+    def map_file(self, name: str) -> memoryview:
+        """Return a file's bytes, read from the disk as they are touched; read-only, its length checked and not its hash."""
+        promised = self._promised(name)
+        data = files.map_bytes(self._folder / name)
+        _compare(self._folder / name, Digest(len(data), promised.sha256), promised)
+        return data
+
+    def read_file(self, name: str) -> bytes:
+        """Return a file's bytes, their hash checked: parse these, not the file."""
+        path, promised = self._folder / name, self._promised(name)
+        data = files.read(path, limit_bytes=promised.size)
+        _compare(path, Digest(len(data), hashlib.sha256(data).hexdigest()), promised)
+        return data
+
+    def _promised(self, name: str) -> Digest:
+        if name not in self._digests:
+            raise IndexCorruptError(f"{self._folder}: has no {name}; its files are {', '.join(sorted(self._digests))}")
+        return self._digests[name]
 
     def quarantine(self) -> pa.Table:
         """Return what could not be indexed."""
         path = self._folder / "quarantine.parquet"
         try:
-            with pq.ParquetFile(pa.BufferReader(self._read_checked(path.name)), page_checksum_verification=True) as file:
+            with pq.ParquetFile(pa.BufferReader(self.read_file(path.name)), page_checksum_verification=True) as file:
                 return file.read(use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise IndexCorruptError(f"{path}: {error}") from error
@@ -277,11 +307,11 @@ class Segment:
             raise UsageError(f"unknown column {unknown[0]!r}; choose from {', '.join(self.schema.names)}")
         return list(names)
 
-    def _read_checked(self, name: str) -> bytes:
-        path = self._folder / name
-        data = files.read(path, limit_bytes=self._digests[name].size)
-        _compare(path, Digest(len(data), hashlib.sha256(data).hexdigest()), self._digests[name])
-        return data
+
+def _are_files(names: Iterable[str]) -> bool:
+    """Whether those are the files of a segment; no name leads out of its folder."""
+    given = set(names)
+    return given >= set(FILES) and all(_INDEX_FILE.fullmatch(name) for name in given - set(FILES))
 
 
 def _compare(path: Path, found: Digest, promised: Digest) -> None:
