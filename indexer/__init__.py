@@ -1,4 +1,4 @@
-"""Videos to index: `from indexer import build`."""
+"""Videos, or vectors made elsewhere, to index: `from indexer import build, build_from_vectors`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from indexer.pipeline import build as build
     from indexer.summary import Summary as Summary
+    from indexer.vectors import build_from_vectors as build_from_vectors
 
-__all__ = ["Summary", "build"]
+_HOMES = {"Summary": "indexer.summary", "build": "indexer.pipeline", "build_from_vectors": "indexer.vectors"}
+__all__ = ["Summary", "build", "build_from_vectors"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the pipeline when it is first used, so that decode workers, which import this package, stay light."""
-    if name not in __all__:
+    """Import what is asked for when it is first used, so that decode workers, which import this package, stay light."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'indexer' has no attribute {name!r}")
-    from indexer import pipeline
+    from importlib import import_module
 
-    return getattr(pipeline, name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidsearch.errors import InputNotFoundError, UsageError
+
 if TYPE_CHECKING:
     from indexer.summary import Summary
 
@@ -39,8 +41,22 @@ def index(
         str | None, typer.Option("--index-factory", help="A FAISS factory string in place of the sizes chosen here.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the training of the codes.")] = 0,
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", help="Vectors made elsewhere (.npy, .parquet) in place of videos; SHARDS is then the index folder."),
+    ] = None,
+    vector_column: Annotated[
+        str | None, typer.Option("--vector-column", help="Which column of a Parquet file holds them. [default: vector or embedding]")
+    ] = None,
 ) -> None:
-    """Index the clips of a folder; run it again to add what is new."""
+    """Index the clips of a folder, or vectors made elsewhere; run it again to add what is new."""
+    if vectors is not None:
+        _index_vectors(
+            vectors, out or shards, metadata=metadata, column=vector_column, model=model, preset=preset, factory=index_factory, seed=seed
+        )
+        return
+    if vector_column is not None:
+        raise UsageError("--vector-column goes with --vectors FILE.parquet")
     from indexer.models import choose_model
     from indexer.pipeline import build
     from indexer.sources import find_sources
@@ -67,6 +83,37 @@ def index(
             seed=seed,
             progress=report,
         )
+    _finish(summary, root)
+
+
+def _index_vectors(
+    file: Path,
+    out: Path,
+    *,
+    metadata: Path | None,
+    column: str | None,
+    model: str | None,
+    preset: str | None,
+    factory: str | None,
+    seed: int,
+) -> None:
+    from indexer.vectors import build_from_vectors
+    from vidsearch.encoders import load_encoder
+    from vidsearch.storage import manifest as manifests
+
+    share_cores()
+    if not file.is_file():  # fail before the model is loaded
+        raise InputNotFoundError(f"no file of vectors {file}")
+    root = out if manifests.exists(out) or not manifests.exists(out / "index") else out / "index"
+    space = None if model is None else load_encoder(model, device="cpu", precision="float32", preset=preset).space
+    with _progress() as report, _interruptible():
+        summary = build_from_vectors(
+            file, root, metadata=metadata, vector_column=column, space=space, index_factory=factory, seed=seed, progress=report
+        )
+    _finish(summary, root)
+
+
+def _finish(summary: Summary, root: Path) -> None:
     print_summary(summary, root)
     if summary.interrupted:
         typer.echo("interrupted; what is counted above is kept, and the same command goes on from there", err=True)

@@ -102,3 +102,11 @@ class Space:
     def from_json(cls, values: dict[str, Any]) -> Space:
         """Read back what `dataclasses.asdict` wrote."""
         return cls(**{**values, "preset": Preset.from_json(values["preset"])})
+
+
+EXTERNAL = "external"  # in place of an encoder's name
+
+
+def external_space(dim: int) -> Space:
+    """Return the space of vectors that someone brings without a model: they are asked by vector, and compared with any of their length."""
+    return Space(EXTERNAL, "external vectors", "0" * 64, 1, Preset("none"), dim)

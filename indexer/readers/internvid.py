@@ -106,7 +106,7 @@ def _row(record: Record, place: str, files: VideoFiles) -> ClipRow | BadRow:
     path, youtube_id = fields.pop("path", None), fields.get("youtube_id")
     source = str(youtube_id or path or place)
     try:
-        start, end = _seconds(fields.pop("start", None)), _seconds(fields.pop("end", None))
+        start, end = parse_seconds(fields.pop("start", None)), parse_seconds(fields.pop("end", None))
         metadata = {name: _value(name, value) for name, value in fields.items()}
     except ValueError as error:
         return BadRow(f"{source}@{place}", str(path or ""), "METADATA_INVALID", f"{place}: {error}")
@@ -146,7 +146,7 @@ def _value(name: str, value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _seconds(value: Any) -> float | None:
+def parse_seconds(value: Any) -> float | None:
     """Return seconds of "HH:MM:SS.mmm" or of a number; anything else raises ValueError."""
     if value is None or value == "":
         return None

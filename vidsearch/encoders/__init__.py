@@ -6,7 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from vidsearch.errors import SpaceMismatchError, UsageError
+from vidsearch.config import EXTERNAL
+from vidsearch.errors import QueryError, SpaceMismatchError, UsageError
 from vidsearch.registry import names, plugin
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def load_text_encoder(space: Space, source: str | Path | None = None) -> TextEnc
         space: the index's.
         source: where its weights are; None looks in the models folder and where the index was made.
     """
+    if space.encoder == EXTERNAL:
+        raise QueryError("these vectors came without a model, so there is no text side; query with --vector FILE.npy or like a CLIP_ID")
     maker = plugin(__name__, space.encoder)
     if source is not None and not maker.recognises(str(source)):
         raise SpaceMismatchError(f"the index was made with {space.model} ({space.encoder}), which {str(source)!r} is not")
