@@ -1,19 +1,26 @@
-"""Fold small segments into large ones, and exact ones into IVF-PQ once there are clips enough to train a template.
+"""Bring an index into its best shape: small segments into large ones, exact ones into IVF-PQ once there are clips enough to train on.
 
-Works on the stored vectors: nothing is decoded or embedded again. Adding a thousand clips to a million rewrites the thousand.
+Works on the stored vectors: nothing is decoded or embedded again. Small trained segments wait until there are several of a size, so
+each row is written anew once for each power of eight its index grows by, and adding a thousand clips to a million rewrites the thousand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from indexer.calibrate import calibrate
+from indexer.gather import Gathered
+from indexer.probes import Probes, probes_for
 from indexer.rows import concatenate
-from vidsearch.engine import Index, open_index
+from vidsearch.corpus import Corpus
 from vidsearch.errors import VidsearchError
 from vidsearch.indexes.base import kind_for, sample_rows
 from vidsearch.registry import plugin
@@ -23,32 +30,73 @@ from vidsearch.storage.manifest import Manifest, SegmentRef
 from vidsearch.storage.segment import Segment
 from vidsearch.storage.template import read_template, write_template
 
-FOLDED_ROWS = 131_072  # a folded segment stays below this, so that folding needs a few hundred megabytes at most
+FOLDED_ROWS = 1 << 20  # a folded segment has at most so many
+TIER = 8  # segments of a size that are written as one, and the step from one size to the next
 MAX_SAMPLE_ROWS = 262_144  # 0.8 GB at 768 dimensions
+PARTITIONS = 2  # text columns by which the rows of a list are sorted
+FEW_VALUES = 64
+RECALIBRATE = 2.0  # times the rows there were at the last calibration
+
+EncodeTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 
-def index_kind(index: Index) -> str:
-    """Return what most of an index's rows are searched with, "flat" or "ivfpq"."""
-    trained = sum(segment.rows for segment in index.segments if segment.info["index"] != "flat")
-    return "ivfpq" if trained * 2 > len(index) else "flat"
+def index_kind(index: Corpus) -> str:
+    """Return what most of an index's rows are searched with, "flat" or the name of another plug-in."""
+    trained = [segment for segment in index.segments if segment.info["index"] != "flat"]
+    return str(trained[0].info["index"]) if sum(segment.rows for segment in trained) * 2 > len(index) else "flat"
 
 
-def fold(root: Path, *, index_factory: str | None = None, seed: int = 0) -> None:
-    """Bring an index into its best shape for its number of clips."""
-    index = open_index(root)
-    kind = "ivfpq" if index_factory or index.manifest.template else kind_for(len(index))
-    template = index.manifest.template
-    if kind == "ivfpq" and template is None and len(index):
-        template = _train(root, index, index_factory, seed)
+def fold(
+    root: Path,
+    *,
+    index_factory: str | None = None,
+    seed: int = 0,
+    encode_texts: EncodeTexts | None = None,
+    queries: npt.NDArray[np.float32] | None = None,
+) -> None:
+    """Bring an index into its best shape for its number of clips.
+
+    Args:
+        root: the index.
+        index_factory: a FAISS factory string in place of what is chosen here.
+        seed: of all that is drawn.
+        encode_texts: the model's text side, for captions to train and calibrate with.
+        queries: (q, dim) float32, text queries as vectors, in place of captions.
+    """
+    index = Corpus(root)
+    if not len(index):
+        return
+    kind = _kind(index, index_factory)
+    template, probes = index.manifest.template, None
+    if kind != "flat" and template is None:
+        probes = probes_for(index, encode_texts=encode_texts, queries=queries, seed=seed)
+        template = _train(root, index, kind, index_factory, probes, seed)
     for group in _groups(index.segments, kind):
         _fold_group(root, group, kind=kind, template=template)
+    if kind == "ivfpq":
+        folded = Corpus(root)
+        if len(folded) >= RECALIBRATE * folded.calibration.rows:
+            probes = probes or probes_for(folded, encode_texts=encode_texts, queries=queries, seed=seed)
+            found = calibrate(folded, probes, seed=seed).to_json()
+            manifests.commit(root, lambda manifest: manifest.with_settings({**manifest.settings, "search": found}))
+
+
+def _kind(index: Corpus, factory: str | None) -> str:
+    if index.manifest.template is not None:
+        return next(str(segment.info["index"]) for segment in index.segments if segment.info["index"] != "flat")
+    return "faiss_factory" if factory else kind_for(len(index))
 
 
 def _groups(all_segments: Sequence[Segment], kind: str) -> list[list[Segment]]:
-    """Return which segments to write anew together: those of the wrong kind, and small ones where there are several."""
-    small = [s for s in all_segments if s.info["index"] != kind or s.rows < FOLDED_ROWS // 2]
+    """Return which segments to write anew together: those of the wrong kind, and those of a size of which there are many."""
+    wrong = [segment for segment in all_segments if segment.info["index"] != kind]
+    tiers: dict[int, list[Segment]] = {}
+    for segment in all_segments:
+        if segment.info["index"] == kind and segment.rows <= FOLDED_ROWS // 2:
+            tiers.setdefault(0 if kind == "flat" else int(math.log(max(1, segment.rows), TIER)), []).append(segment)
+    many = [segment for tier in tiers.values() if len(tier) >= (2 if kind == "flat" else TIER) for segment in tier]
     groups: list[list[Segment]] = []
-    for segment in small:
+    for segment in [*wrong, *many]:
         if not groups or sum(s.rows for s in groups[-1]) + segment.rows > FOLDED_ROWS:
             groups.append([])
         groups[-1].append(segment)
@@ -56,21 +104,43 @@ def _groups(all_segments: Sequence[Segment], kind: str) -> list[list[Segment]]:
 
 
 def _fold_group(root: Path, group: list[Segment], *, kind: str, template: str | None) -> None:
-    vectors = np.concatenate([segment.vectors for segment in group])
+    module = plugin("vidsearch.indexes", kind)
+    trained = module.load_template(read_template(root, template)) if template else None
     rows = concatenate(segment.read_columns(segment.schema.names) for segment in group)
-    data = read_template(root, template) if template else None
+    vectors = Gathered([segment.vectors for segment in group])
+    lists = module.assign(vectors, trained)
+    if lists is not None:
+        order = _order(lists, rows)
+        vectors, rows, lists = vectors.in_order(order), rows.take(pa.array(order)), lists[order]
+    info: dict[str, Any] = {"index": kind, "template": template}
+    if trained is not None:
+        info["code_bytes"] = trained.code_bytes
     folded = segments.write(
         root,
-        vectors=vectors,
+        vectors=vectors.as_vectors(),
         rows=rows,
-        index_files={} if kind == "flat" else {"index.faiss": plugin("vidsearch.indexes", kind).build(vectors, data)},
+        index_files=module.build(vectors, trained, lists),
         quarantine=_still_bad(concatenate(segment.quarantine() for segment in group), rows),
-        info={"index": kind, "template": template},
+        info=info,
     )
     replaced = {segment.uuid for segment in group}
     manifests.commit(root, lambda manifest: _replace(manifest, replaced, folded))
     for uuid in replaced:
         segments.drop(root, uuid)
+
+
+def _order(lists: npt.NDArray[np.int32], rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the order of rows on the disk: by list, then by language, type or what else has few values.
+
+    A filter on such a column then leaves long runs of rows, and the blocks of codes between them are not read.
+    """
+    keys: list[npt.NDArray[Any]] = []
+    for name in rows.column_names:
+        if pa.types.is_string(rows.schema.field(name).type) and len(keys) < PARTITIONS:
+            encoded = rows[name].combine_chunks().dictionary_encode()
+            if len(encoded.dictionary) <= FEW_VALUES:
+                keys.append(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False))
+    return np.lexsort((*keys[::-1], lists))
 
 
 def _replace(manifest: Manifest, replaced: set[str], folded: SegmentRef) -> Manifest:
@@ -82,21 +152,24 @@ def _replace(manifest: Manifest, replaced: set[str], folded: SegmentRef) -> Mani
 
 def _still_bad(quarantine: pa.Table, rows: pa.Table) -> pa.Table:
     """Return one entry a clip, the last, without those that have been indexed since."""
+    if not quarantine.num_rows:
+        return quarantine
     indexed = set(rows["clip_id"].to_pylist())
     last = {name: number for number, name in enumerate(quarantine["clip_id"].to_pylist()) if name not in indexed}
     return quarantine.take(pa.array(sorted(last.values()), pa.int64()))
 
 
-def _train(root: Path, index: Index, factory: str | None, seed: int) -> str:
-    """Train the template that all IVF-PQ segments share, on a sample of what is there, and return its name."""
+def _train(root: Path, index: Corpus, kind: str, factory: str | None, probes: Probes, seed: int) -> str:
+    """Train the template that all segments share, on a sample of what is there, and return its name."""
     sample = _sample(index, seed)
-    data = plugin("vidsearch.indexes", "ivfpq").train(sample, rows=len(index), seed=seed, factory=factory)
-    name = write_template(root, data, {"rows": len(index), "sample": len(sample), "seed": seed, "factory": factory})
+    data = plugin("vidsearch.indexes", kind).train(sample, queries=probes.training, rows=len(index), seed=seed, factory=factory)
+    about = {"rows": len(index), "sample": len(sample), "seed": seed, "factory": factory, "queries": probes.source}
+    name = write_template(root, data, about)
     manifests.commit(root, lambda manifest: manifest.with_template(name))
     return name
 
 
-def _sample(index: Index, seed: int) -> npt.NDArray[np.float32]:
+def _sample(index: Corpus, seed: int) -> npt.NDArray[np.float32]:
     """Return vectors (n, dim) float32 to train on, drawn evenly from all segments."""
     rng = np.random.default_rng(seed)
     share = min(MAX_SAMPLE_ROWS, sample_rows(len(index))) / max(1, len(index))

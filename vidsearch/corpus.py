@@ -5,9 +5,8 @@ Rows are numbered through all segments: row r of segment s is `offsets[s] + r`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vidsearch.calibration import Calibration
 from vidsearch.config import Space
 from vidsearch.errors import IndexCorruptError, QueryError
-from vidsearch.indexes.base import SearchSettings, VectorIndex
-from vidsearch.planner import Plan, plan
+from vidsearch.indexes.base import Effort, VectorIndex
+from vidsearch.nearest import Found, Part, by_codes, by_score
+from vidsearch.planner import BLOCK_ROWS, FIXED_BYTES, Costs, Plan, plan
 from vidsearch.registry import plugin
 from vidsearch.results import Certificate
 from vidsearch.selection import Selection, everything
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.segment import Segment, open_segment
+from vidsearch.storage.template import read_template
 
 if TYPE_CHECKING:
     from vidsearch.filters.tree import Filter
@@ -72,6 +74,7 @@ class Corpus:
         self.skipped = tuple(skipped)
         self.offsets: Rows = np.cumsum([0, *(segment.rows for segment in self.segments)], dtype=np.int64)
         self._loaded: dict[int, VectorIndex] = {}
+        self._templates: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -123,27 +126,69 @@ class Corpus:
             recall: the share of the true nearest rows that an approximate plan must find on average.
             exact: score every row that passes.
         """
-        chosen_rows = selections if selections is not None else self.select(None)
-        matching = sum(selection.count for selection in chosen_rows)
-        trained = any(segment.info["index"] != "flat" for segment in self.segments)
-        chosen = plan(rows=len(self), matching=matching, k=depth, trained=trained and not exact)
-        del recall
-        return [self._rank(query, depth, chosen_rows, chosen, matching) for query in queries]
+        chosen = selections if selections is not None else self.select(None)
+        matching = sum(selection.count for selection in chosen)
+        planned = self._plan(chosen, matching, depth, recall=recall, exact=exact)
+        certificate = Certificate(plan=planned.kind, reason=planned.reason, rows=len(self), matching=matching)
+        if planned.kind == "none":
+            nothing = Ranked(np.zeros(0, np.int64), np.zeros(0, np.float32), certificate)
+            return [nothing for _ in queries]
+        parts = [
+            Part(segment.vectors, selection, int(first), None if planned.estimate is None else self.index_of(number))
+            for number, (segment, selection, first) in enumerate(zip(self.segments, chosen, self.offsets, strict=False))
+        ]
+        if planned.estimate is None:
+            return [_ranked(found, certificate) for found in by_score(parts, queries, depth, kernels=self._trained)]
+        estimate = planned.estimate
+        share = min(1.0, max(estimate.share, 1.5 * depth / matching))  # the lists visited must hold enough rows
+        found = by_codes(parts, queries, depth, Effort(share, max(estimate.depth, depth)))
+        sure = replace(certificate, all_lists=self._lists, recall=estimate.recall, recall_low=estimate.low, recall_high=estimate.high)
+        return [_ranked(one, sure) for one in found]
 
-    def _rank(self, query: Vectors, depth: int, selections: Sequence[Selection], chosen: Plan, matching: int) -> Ranked:
-        rows, scores = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-        for number, selection in enumerate(selections):
-            if selection.count:
-                index = self._index(number, exact=chosen.kind == "exact")
-                settings = SearchSettings(nprobe=max(1, math.ceil(chosen.probed_share * index.lists)), rerank=max(depth, chosen.rerank))
-                allowed = None if selection.everything else selection.mask
-                found, ids = index.search(query[None], min(depth, selection.count), allowed=allowed, settings=settings)
-                rows.append(ids[0][ids[0] >= 0] + self.offsets[number])
-                scores.append(found[0][ids[0] >= 0])
-        all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
-        best = np.lexsort((all_rows, -all_scores))[:depth]
-        certificate = Certificate(plan=chosen.kind, reason=chosen.reason, rows=len(self), matching=matching)
-        return Ranked(all_rows[best], all_scores[best], certificate)
+    def _plan(self, selections: Sequence[Selection], matching: int, depth: int, *, recall: float, exact: bool) -> Plan:
+        costs = None
+        blocks = 0
+        if self._trained and not exact and matching:
+            vector_bytes = 2 * self.space.dim
+            costs = Costs(vector_bytes, self._code_bytes)
+            if costs.exact(matching) <= FIXED_BYTES:
+                costs = None  # the codes cannot be cheaper, wherever the rows lie: make no bitmap to find out
+            else:
+                blocks = sum(_blocks(selection) for selection in selections)
+        return plan(rows=len(self), matching=matching, blocks=blocks, k=depth, costs=costs, calibration=self.calibration, recall=recall)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What search settings give which recall, as measured when the index was built."""
+        return Calibration.from_json(self.manifest.settings.get("search"))  # type: ignore[arg-type]
+
+    @cached_property
+    def _trained(self) -> bool:
+        return any(segment.info["index"] != "flat" for segment in self.segments)
+
+    @cached_property
+    def _code_bytes(self) -> int:
+        return next(int(segment.info["code_bytes"]) for segment in self.segments if segment.info["index"] != "flat")
+
+    @property
+    def _lists(self) -> int:
+        return max(index.lists for index in self._loaded.values())
+
+    def index_of(self, number: int) -> VectorIndex:
+        """Return one segment's index, loaded once."""
+        if number not in self._loaded:
+            segment = self.segments[number]
+            kind = plugin("vidsearch.indexes", segment.info["index"])
+            template = self._template(segment.info.get("template"), segment.info["index"])
+            self._loaded[number] = kind.load(segment.map_file, segment.vectors, template)
+        return self._loaded[number]
+
+    def _template(self, name: str | None, kind: str) -> Any:
+        if name is None:
+            return None
+        if name not in self._templates:
+            self._templates[name] = plugin("vidsearch.indexes", kind).load_template(read_template(self.root, name))
+        return self._templates[name]
 
     def take(self, rows: Rows | Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return what is written in some rows, in their order; a column that a row's segment lacks is None."""
@@ -151,13 +196,10 @@ class Corpus:
         names = list(columns) if columns is not None else self.schema.names
         taken: list[dict[str, Any]] = [{} for _ in rows]
         owner = np.searchsorted(self.offsets, rows, side="right") - 1
-        for number in np.unique(owner):
+        for number in np.unique(owner).tolist():
             places = np.flatnonzero(owner == number)
-            segment = self.segments[number]
-            present = [name for name in names if name in segment.schema.names]
-            table = segment.take(rows[places] - self.offsets[number], present)
-            for place, values in zip(places.tolist(), table.to_pylist(), strict=True):
-                taken[place] = {name: values.get(name) for name in names}
+            for place, values in zip(places.tolist(), self.segments[number].take(rows[places] - self.offsets[number], names), strict=True):
+                taken[place] = values
         return taken
 
     def vectors_of(self, rows: Rows | Sequence[int]) -> Vectors:
@@ -177,10 +219,9 @@ class Corpus:
             QueryError: no such clip.
         """
         for number, segment in enumerate(self.segments):
-            ids = segment.read_columns(["clip_id"])["clip_id"].to_pylist()
-            if clip_id in ids:
-                row: int = int(self.offsets[number]) + ids.index(clip_id)
-                return row
+            found = segment.rows_of("clip_id", clip_id)
+            if found.count:
+                return int(self.offsets[number]) + int(found.ids[0])
         raise QueryError(f"no clip {clip_id!r} in {self.root}; clip ids are the first column of `vidsearch query --format ids`")
 
     def read_columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
@@ -194,12 +235,11 @@ class Corpus:
                     table = table.append_column(schema.field(name), pa.nulls(segment.rows, schema.field(name).type))
             yield table.select(list(names)).cast(schema)
 
-    def _index(self, number: int, *, exact: bool) -> VectorIndex:
-        segment = self.segments[number]
-        kind = "flat" if exact else segment.info["index"]
-        if kind == "flat":
-            loaded: VectorIndex = plugin("vidsearch.indexes", "flat").load(b"", segment.vectors)
-            return loaded
-        if number not in self._loaded:
-            self._loaded[number] = plugin("vidsearch.indexes", kind).load(segment.read_file("index.faiss"), segment.vectors)
-        return self._loaded[number]
+
+def _ranked(found: Found, certificate: Certificate) -> Ranked:
+    return Ranked(found.rows, found.scores, replace(certificate, lists=found.lists, codes=found.codes, scored=found.scored))
+
+
+def _blocks(selection: Selection) -> int:
+    """Return how many blocks of codes hold a row that passes."""
+    return -(-selection.rows // BLOCK_ROWS) if selection.everything else int(np.count_nonzero(selection.words))

@@ -1,13 +1,37 @@
-"""Pure: how to compare vectors, from how many rows there are and how many pass the filter."""
+"""Pure: how to compare vectors, from how many rows there are, how many pass the filter, and what each way costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from vidsearch.indexes.base import default_settings, lists_for
+from vidsearch.calibration import Calibration, Estimate
 
-EXACT_ROWS = 30_000  # scoring so many rows exactly costs what probing lists for them costs, and misses nothing
+SCORED = 1.5  # a row read from some place costs as much as 1.5 times its bytes read in order
+BLOCK_ROWS = 32
+FIXED_BYTES = 1_000_000  # what choosing lists and making tables costs, in bytes read: a tenth of a millisecond
+MAX_DEPTH_SHARE = 0.3  # of the rows that pass: when so many are scored exactly anyway, score all
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the plans read, in bytes.
+
+    Attributes:
+        vector: of one stored vector.
+        code: of one row's codes.
+    """
+
+    vector: int
+    code: int
+
+    def exact(self, matching: int) -> float:
+        """Return the cost of scoring every row that passes."""
+        return SCORED * self.vector * matching
+
+    def codes(self, blocks: int, share: float, depth: int) -> float:
+        """Return the cost of comparing a share of the blocks that hold a row that passes, and re-ranking."""
+        return FIXED_BYTES + share * blocks * BLOCK_ROWS * self.code + self.exact(depth)
 
 
 @dataclass(frozen=True)
@@ -15,33 +39,47 @@ class Plan:
     """How one query is answered.
 
     Attributes:
-        kind: "none" (no row passes), "exact" (every passing row is scored), or "ivf" (lists probed, candidates re-ranked exactly).
-        probed_share: part of the inverted lists to visit, for "ivf".
-        rerank: candidates scored exactly in each segment, for "ivf".
+        kind: "none" (no row passes), "exact" (every passing row is scored), or "ivf" (codes of the nearest lists, candidates re-ranked).
+        estimate: share of the rows to compare, candidates to score and the recall that this gives; for "ivf".
         reason: the plan in words.
     """
 
     kind: Literal["none", "exact", "ivf"]
-    probed_share: float = 0.0
-    rerank: int = 0
+    estimate: Estimate | None = None
     reason: str = ""
 
 
-def plan(*, rows: int, matching: int, k: int, trained: bool) -> Plan:
+def plan(
+    *,
+    rows: int,
+    matching: int,
+    blocks: int,
+    k: int,
+    costs: Costs | None,
+    calibration: Calibration,
+    recall: float = 0.95,
+) -> Plan:
     """Choose a plan.
 
     Args:
         rows: clips in the index.
         matching: clips that pass the filter.
+        blocks: 32-row blocks that hold one of them.
         k: clips wanted.
-        trained: whether the index has inverted lists at all.
+        costs: None where there are no codes, or an exact answer is asked.
+        calibration: what settings give which recall.
+        recall: wanted on average.
     """
     passing = f"{matching:,} of {rows:,} clips pass" if matching < rows else f"{rows:,} clips"
     if matching == 0:
         return Plan("none", reason=f"none of {rows:,} clips passes the filter" if rows else "the index is empty")
-    if not trained or matching <= EXACT_ROWS:
+    if costs is None:
         return Plan("exact", reason=f"exact: {passing}, all scored")
-    settings = default_settings(rows, k, matching / rows)
-    share = settings.nprobe / lists_for(rows)
-    effort = f"{share:.0%} of the lists probed, {settings.rerank:,} a segment re-ranked exactly"
-    return Plan("ivf", share, settings.rerank, f"IVF-PQ: {passing}, {effort}")
+    estimate = calibration.settings(matching / rows, rows=rows, k=k, recall=recall)
+    if estimate is None:
+        return Plan("exact", reason=f"exact: {passing}, all scored (no setting was measured to reach a recall of {recall:g})")
+    dearer = costs.exact(matching) <= costs.codes(blocks, estimate.share, estimate.depth)
+    if dearer or estimate.depth > MAX_DEPTH_SHARE * matching:
+        return Plan("exact", reason=f"exact: {passing}, all scored")
+    effort = f"codes of the nearest {estimate.share:.0%} compared, {estimate.depth:,} candidates scored exactly"
+    return Plan("ivf", estimate, f"IVF-PQ: {passing}, {effort}")

@@ -1,44 +1,47 @@
-"""The exact index: every allowed row is scored. Small indexes use it, and every other index is tested against it."""
+"""No index: every row that passes is scored. Small data sets use it, and every other kind is tested against it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from vidsearch.indexes._exact import scan
-from vidsearch.indexes._layout import check_flat
-from vidsearch.indexes.base import Best, Mask, Queries, SearchSettings, VectorIndex, Vectors
-
-BLOCK_ROWS = 16_384
+from vidsearch.indexes.base import Candidates, Ids, Queries, VectorIndex, Vectors
+from vidsearch.selection import Selection
 
 
-def train(sample: Queries, *, rows: int, seed: int) -> bytes:
+def train(sample: Queries, *, queries: Queries | None = None, rows: int, seed: int, factory: str | None = None) -> bytes:
     """Return b"": there is nothing to train."""
-    del sample, rows, seed
+    del sample, queries, rows, seed, factory
     return b""
 
 
-def build(vectors: Vectors, template: bytes | None) -> bytes:
-    """Return a FAISS index of the same half floats (n, dim), for other FAISS tools and GPUs; `load` needs only the vectors."""
-    import faiss  # not at the top: an exact search does without
-
-    del template
-    index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        index.add(vectors[start : start + BLOCK_ROWS].astype("float32"))
-    data: bytes = faiss.serialize_index(index).tobytes()
-    check_flat(data, dim=vectors.shape[1], rows=len(vectors))
-    return data
+def load_template(data: bytes) -> None:
+    """Return None: there is nothing to share."""
+    del data
 
 
-def load(data: bytes, vectors: Vectors) -> FlatIndex:
-    """Return an exact index over the vectors (n, dim); `data` is checked if it is not empty, but not needed."""
-    if data:
-        check_flat(data, dim=vectors.shape[1], rows=len(vectors))
+def assign(vectors: Vectors, template: None) -> None:
+    """Return None: rows may lie in any order."""
+    del vectors, template
+
+
+def build(vectors: Vectors, template: None, lists: None) -> dict[str, bytes]:
+    """Return no files: the stored vectors are all that is needed."""
+    del vectors, template, lists
+    return {}
+
+
+def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: None) -> FlatIndex:
+    """Return an exact index over the vectors (n, dim)."""
+    del map_file, template
     return FlatIndex(vectors)
 
 
 class FlatIndex(VectorIndex):
-    """Scans the stored float16 rows, without FAISS."""
+    """Scans the stored float16 rows; its candidates are the exact answer."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.rows, self.dim = vectors.shape
@@ -47,6 +50,30 @@ class FlatIndex(VectorIndex):
     def __repr__(self) -> str:
         return f"FlatIndex({self.rows} x {self.dim})"
 
-    def _nearest(self, queries: Queries, k: int, allowed: Mask | None, settings: SearchSettings | None) -> Sequence[Best]:
-        del settings
-        return scan(queries, self._vectors, k, allowed)
+    def prepare(self, queries: Queries) -> Queries:
+        return queries
+
+    def nearest_lists(self, prepared: Queries) -> Ids:
+        return np.zeros((len(prepared), 1), dtype=np.int64)
+
+    def list_of(self, rows: Ids) -> Ids:
+        return np.zeros(len(rows), dtype=np.int64)
+
+    def counts(self, selection: Selection) -> Ids:
+        return np.array([selection.count], dtype=np.int64)
+
+    def collect(self, prepared: Queries, visits: Sequence[Ids], selection: Selection, *, depth: int, first: int, into: Candidates) -> None:
+        del visits
+        merge(scan(prepared, self._vectors, depth, selection), depth=depth, first=first, into=into)
+        into.compared += selection.count * len(prepared)
+
+
+def merge(found: Sequence[tuple[Any, Ids]], *, depth: int, first: int, into: Candidates) -> None:
+    """Add what one segment found, (scores, rows) a query, to what others did; the best `depth` stay."""
+    for query, (scores, rows) in enumerate(found):
+        held = into.counts[query]
+        all_scores = np.concatenate([into.scores[query, :held], scores])
+        all_rows = np.concatenate([into.rows[query, :held], rows + first])
+        best = np.lexsort((all_rows, -all_scores))[:depth]
+        into.counts[query] = len(best)
+        into.rows[query, : len(best)], into.scores[query, : len(best)] = all_rows[best], all_scores[best]

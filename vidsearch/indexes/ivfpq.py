@@ -1,204 +1,194 @@
-"""IVF-PQ through FAISS: inverted lists of 8-bit codes find candidates, the stored float16 vectors rank them exactly.
+"""IVF-PQ: inverted lists of 4-bit codes find candidates, the stored float16 vectors rank them exactly.
 
-All segments of an index are cut from one trained template, so that their scores can be merged. Eight-bit codes of the lengths below are
-what both the CPU and the GPU library search; training, adding and unfiltered searching use a CUDA device where there is one.
+Rows lie in the order of their lists, so a list is a range of rows, a filter is a bitmap over 32-row blocks of codes, and blocks without a
+row that passes are never read. All segments of an index are cut from one trained template, so that their scores can be merged.
+FAISS trains and encodes; the scan is `_kernels.py`; `index.faiss` holds the same lists and codes for FAISS itself, and for its GPU library.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import faiss
 import numpy as np
+import numpy.typing as npt
 
 from vidsearch.errors import IndexCorruptError, UsageError
-from vidsearch.indexes import _gpu
-from vidsearch.indexes._exact import rank, scan
-from vidsearch.indexes._layout import check_ivfpq
-from vidsearch.indexes.base import Best, Ids, Mask, Queries, SearchSettings, VectorIndex, Vectors, default_settings, lists_for
+from vidsearch.indexes._codes import BLOCK_ROWS, MIN_SAMPLE, Codes, Template, pack
+from vidsearch.indexes._codes import train as train_template
+from vidsearch.indexes._projection import Matrix
+from vidsearch.indexes.base import Candidates, Ids, Queries, Scores, VectorIndex, Vectors, lists_for
+from vidsearch.selection import Selection
 
-GPU_CODE_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)  # what faiss-gpu can search
-BITS = 8
-CENTROIDS = 1 << BITS
+CODES, LISTS, FAISS = "codes.pq4", "lists.i64", "index.faiss"
+ENCODED_ROWS = 8192  # at once
 MIN_POINTS_A_LIST = 39  # below, k-means leaves lists that stand for noise
-BLOCK_ROWS = 16_384
-EXACT_ROWS = 10_000  # a filter that leaves no more is answered exactly: 6 ms at 768 dimensions, and right whatever it is
+FIRST_LISTS = 16  # of each query in a batch are visited before all others: they raise its floor
 
 
-def train(sample: Queries, *, rows: int, seed: int, factory: str | None = None) -> bytes:
-    """Return a template: lists and codebook, no rows.
+def train(sample: Queries, *, queries: Queries | None = None, rows: int, seed: int, factory: str | None = None) -> bytes:
+    """Return a template.
 
     Args:
         sample: (n, dim) float32, n at least 256; `base.sample_rows` says how many are worth giving.
+        queries: (q, dim) float32, text queries; None chooses dimensions by the sample alone.
         rows: vectors expected in all segments together; sets the number of lists.
         seed: of the k-means.
-        factory: a FAISS factory string such as "IVF1024,PQ64" in place of the sizes chosen here.
+        factory: must be None; `faiss_factory` takes a FAISS factory string.
 
     Raises:
-        UsageError: too small a sample, or a factory string of another kind of index.
+        UsageError: too small a sample.
     """
-    sample = np.ascontiguousarray(sample, dtype=np.float32)
-    if sample.ndim != 2 or len(sample) < CENTROIDS or not np.isfinite(sample).all():
-        raise UsageError(
-            f"a sample of shape {sample.shape} must be (n, dim), n at least {CENTROIDS}, all finite; use the flat index below that"
-        )
-    index = _untrained(sample.shape[1], min(lists_for(rows), max(1, len(sample) // MIN_POINTS_A_LIST)), factory)
-    for settings in (index.cp, index.pq.cp):
-        settings.seed = seed
-        settings.min_points_per_centroid = 1  # FAISS prints a warning below 39; the choice above has been made
-    index.cp.spherical = True
-    index.do_polysemous_training = False  # a factory string asks for it unless told; a minute's work that no search here uses
-    try:
-        if _gpu.attempt(lambda held: _train_on_gpu(held, index, sample)) is None:
-            index.train(sample)
-    except RuntimeError as error:
-        raise UsageError(f"{len(sample)} vectors cannot train {index.nlist} lists: {_last_line(error)}") from error
-    return _serialized(index)
+    if factory is not None:
+        raise UsageError(f"index factory {factory!r} is for the plug-in faiss_factory")
+    lists = min(lists_for(rows), max(1, len(sample) // MIN_POINTS_A_LIST))
+    return train_template(sample, queries, lists=lists, seed=seed).save()
 
 
-def _untrained(dim: int, lists: int, factory: str | None) -> Any:
-    if factory is None:
-        return faiss.IndexIVFPQ(faiss.IndexFlatIP(dim), dim, lists, code_bytes(dim), BITS, faiss.METRIC_INNER_PRODUCT)
-    try:
-        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        raise UsageError(f"index factory {factory!r} does not fit {dim} dimensions: {_last_line(error)}") from error
-    if (
-        type(index) is not faiss.IndexIVFPQ
-        or index.pq.nbits != BITS
-        or not isinstance(faiss.downcast_index(index.quantizer), faiss.IndexFlat)
-    ):
-        raise UsageError(f"index factory {factory!r} is not one of IVF-PQ with 8-bit codes; write it like 'IVF1024,PQ{code_bytes(dim)}'")
+def load_template(data: bytes) -> Template:
+    """Return a template; anything but what `train` returned raises IndexCorruptError."""
+    return Template.load(data)
+
+
+def assign(vectors: Vectors, template: Template) -> npt.NDArray[np.int32]:
+    """Return the inverted list of each vector, (n,) int32."""
+    parts = [template.assign(vectors[start : start + ENCODED_ROWS]) for start in range(0, len(vectors), ENCODED_ROWS)]
+    return np.concatenate([np.zeros(0, np.int32), *parts])
+
+
+def build(vectors: Vectors, template: Template, lists: npt.NDArray[np.int32]) -> dict[str, bytes | memoryview]:
+    """Return the files of one segment over vectors (n, dim) in ascending order of their lists (n,)."""
+    if len(lists) != len(vectors) or (np.diff(lists) < 0).any():
+        raise UsageError("vectors must come in the order of their lists")
+    parts = [
+        template.encode(vectors[start : start + ENCODED_ROWS], lists[start : start + ENCODED_ROWS])
+        for start in range(0, len(vectors), ENCODED_ROWS)
+    ]
+    codes = np.concatenate([np.zeros((0, template.code_bytes), np.uint8), *parts])
+    offsets = np.searchsorted(lists, np.arange(template.lists + 1)).astype("<i8")
+    return {CODES: pack(codes).data.cast("B") if len(codes) else b"", LISTS: offsets.tobytes(), FAISS: _for_faiss(template, codes, offsets)}
+
+
+def _for_faiss(template: Template, codes: Codes, offsets: Ids) -> memoryview:
+    """Return the segment as FAISS's IndexIVFPQ of projected vectors, ids the row numbers."""
+    import faiss
+
+    index = _untouched(template)
+    ids = np.arange(len(codes), dtype=np.int64)
+    for number in np.flatnonzero(np.diff(offsets)):
+        start, end = int(offsets[number]), int(offsets[number + 1])
+        index.invlists.add_entries(int(number), end - start, faiss.swig_ptr(ids[start:end]), faiss.swig_ptr(codes[start:end]))
+    index.ntotal = len(codes)
+    return faiss.serialize_index(index).data
+
+
+def _untouched(template: Template) -> Any:
+    import faiss
+
+    lists, width = template.centroids.shape
+    coarse: Any = faiss.IndexFlatIP(width)
+    coarse.add(template.centroids)
+    index: Any = faiss.IndexIVFPQ(coarse, width, lists, len(template.codebook), 4, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(template.codebook.ravel(), index.pq.centroids)
+    index.is_trained = True
+    coarse.this.disown()  # the index frees it
+    index.own_fields = True
     return index
 
 
-def _train_on_gpu(held: Any, index: Any, sample: Queries) -> bool:
-    with _gpu.clustering(held, index):
-        index.train(sample)
-    return True
+def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: Template) -> IvfPqIndex:
+    """Return a searchable index over the vectors (n, dim) that the files were built from; codes are mapped, not read."""
+    offsets = np.frombuffer(map_file(LISTS), dtype="<i8").copy()
+    if len(offsets) != template.lists + 1 or offsets[0] != 0 or offsets[-1] != len(vectors) or (np.diff(offsets) < 0).any():
+        raise IndexCorruptError(f"{LISTS}: does not part {len(vectors)} rows into {template.lists} lists")
+    data, blocks = map_file(CODES), -(-len(vectors) // BLOCK_ROWS)
+    if len(data) != blocks * BLOCK_ROWS * template.code_bytes:
+        raise IndexCorruptError(f"{CODES}: {len(data):,} bytes are not the codes of {len(vectors)} rows")
+    codes = np.frombuffer(data, dtype=np.uint8).reshape(blocks, template.code_bytes, BLOCK_ROWS)
+    return IvfPqIndex(template, codes, offsets, vectors)
 
 
-def code_bytes(dim: int) -> int:
-    """Return the bytes of a code: an eighth of the dimension, or the nearest number that divides it and that a GPU can search."""
-    fitting = [size for size in GPU_CODE_BYTES if dim % size == 0]
-    return next((size for size in fitting if 8 * size >= dim), fitting[-1])
+@dataclass(frozen=True)
+class Prepared:
+    """Queries as the lists and codes see them.
 
+    Attributes:
+        nearness: (q, lists) float32, products with the centroids.
+        tables, steps, starts: what codes add, see `Template.tables`.
+    """
 
-def build(vectors: Vectors, template: bytes | None) -> bytes:
-    """Return index.faiss over float16 vectors (n, dim): the template with one code a vector, ids 0 to n - 1."""
-    if template is None:
-        raise UsageError("an IVF-PQ index needs the template that its index was trained with")
-    index = _parsed(template, rows=0, dim=vectors.shape[1])
-    built = _gpu.attempt(lambda held: _added(_gpu.copy_to(held, index), vectors))
-    if built is not None:
-        built = faiss.index_gpu_to_cpu(built)
-    return _serialized(built if built is not None else _added(index, vectors))
-
-
-def _added(index: Any, vectors: Vectors) -> Any:
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        index.add(vectors[start : start + BLOCK_ROWS].astype(np.float32))
-    return index
-
-
-def load(data: bytes, vectors: Vectors) -> IvfPqIndex:
-    """Return a searchable index over the vectors (n, dim) that `data` was built from."""
-    return IvfPqIndex(_parsed(data, rows=len(vectors), dim=vectors.shape[1]), vectors)
-
-
-def _parsed(data: bytes, *, rows: int, dim: int) -> Any:
-    layout = check_ivfpq(data)
-    if (layout.rows, layout.dim) != (rows, dim):
-        raise IndexCorruptError(f"index.faiss: holds {layout.rows} x {layout.dim} vectors instead of {rows} x {dim}")
-    table = 4 * CENTROIDS * layout.lists * layout.code_bytes  # of distances; FAISS counts it though inner product has none
-    faiss.set_deserialization_vector_byte_limit(len(data) + table)
-    faiss.set_deserialization_loop_limit(max(layout.lists, CENTROIDS))
-    try:
-        index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-    except RuntimeError as error:
-        raise IndexCorruptError(f"index.faiss: {_last_line(error)}") from error
-    as_written = type(index) is faiss.IndexIVFPQ and index.metric_type == faiss.METRIC_INNER_PRODUCT and index.is_trained
-    if not as_written or (index.ntotal, index.d) != (rows, dim):
-        raise IndexCorruptError(f"index.faiss: {type(index).__name__} of metric {index.metric_type} is not what vidsearch writes")
-    return index
-
-
-def _serialized(index: Any) -> bytes:
-    data: bytes = faiss.serialize_index(index).tobytes()
-    check_ivfpq(data)  # what cannot be loaded must not be written
-    return data
+    nearness: Matrix
+    tables: Codes
+    steps: Scores
+    starts: Scores
 
 
 class IvfPqIndex(VectorIndex):
-    """Probes lists, then ranks the candidates by their stored vectors."""
+    """Codes of one segment, mapped from its file."""
 
-    def __init__(self, index: Any, vectors: Vectors) -> None:
+    def __init__(self, template: Template, codes: Codes, offsets: Ids, vectors: Vectors) -> None:
         self.rows, self.dim = vectors.shape
-        self.lists = index.nlist
-        self._index = index
-        self._vectors = vectors
-        self._gpu_lock = threading.Lock()  # a GPU index answers one caller at a time
+        self.lists = template.lists
+        self.template, self.codes, self.offsets = template, codes, offsets
 
     def __repr__(self) -> str:
         return f"IvfPqIndex({self.rows} x {self.dim}, {self.lists} lists)"
 
-    def _nearest(self, queries: Queries, k: int, allowed: Mask | None, settings: SearchSettings | None) -> Sequence[Best]:
-        matching = self.rows if allowed is None else int(np.count_nonzero(allowed))
-        settings = settings or self._default(k, matching)
-        depth = max(k, settings.rerank)
-        if matching <= depth or (allowed is not None and matching <= EXACT_ROWS):
-            return scan(queries, self._vectors, k, allowed)
-        candidates = self._probe(queries, depth, settings.nprobe, allowed)
-        short = np.count_nonzero(candidates >= 0, axis=1) < k
-        if short.any():  # the lists probed hold too few rows that pass; all lists hold enough
-            candidates[short] = self._probe(queries[short], depth, self.lists, allowed)
-        return [rank(query, self._vectors, ids[ids >= 0], k) for query, ids in zip(queries, candidates, strict=True)]
+    def prepare(self, queries: Queries) -> Prepared:
+        projected: Queries = queries @ self.template.projection.queries.T
+        return Prepared(projected @ self.template.centroids.T, *self.template.tables(projected))
 
-    def _default(self, k: int, matching: int) -> SearchSettings:
-        """Settings by this segment's size, the lists by the template's number of them."""
-        chosen = default_settings(self.rows, k, matching / self.rows)
-        return SearchSettings(math.ceil(chosen.nprobe * self.lists / lists_for(self.rows)), chosen.rerank)
+    def nearest_lists(self, prepared: Prepared) -> Ids:
+        return np.argsort(-prepared.nearness, axis=1).astype(np.int64, copy=False)
 
-    def _probe(self, queries: Queries, depth: int, nprobe: int, allowed: Mask | None) -> Ids:
-        """Return (q, depth) row numbers by approximate score, -1 where there are fewer."""
-        nprobe = min(nprobe, self.lists)
-        ids = None
-        if allowed is None and max(depth, nprobe) <= _gpu.MAX_K:  # a GPU takes no selector
-            ids = _gpu.attempt(lambda _: self._probe_on_gpu(queries, depth, nprobe))
-        if ids is None:
-            ids = self._probe_on_cpu(queries, depth, nprobe, allowed)
-        if ids.size and ids.max() >= self.rows:
-            raise IndexCorruptError(f"index.faiss: names row {ids.max()} of {self.rows}")
-        return ids
+    def list_of(self, rows: Ids) -> Ids:
+        """Return the inverted list of each row of this segment."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
 
-    def _probe_on_cpu(self, queries: Queries, depth: int, nprobe: int, allowed: Mask | None) -> Ids:
-        # FAISS keeps bare pointers to the bitmap and the selector: both must outlive the search.
-        bitmap = None if allowed is None else np.packbits(allowed, bitorder="little")
-        selector = None if bitmap is None else faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
-        ids: Ids = self._index.search(queries, depth, params=_parameters(nprobe, selector))[1]
-        del bitmap, selector
-        return ids
+    def counts(self, selection: Selection) -> Ids:
+        if selection.everything:
+            return np.diff(self.offsets)
+        from vidsearch.indexes._kernels import count_by_list
 
-    def _probe_on_gpu(self, queries: Queries, depth: int, nprobe: int) -> Ids:
-        with self._gpu_lock:
-            ids: Ids = self._on_gpu.search(queries, depth, params=_parameters(nprobe, None))[1]
-        return ids
+        words = selection.words
+        counted: Ids = count_by_list(words.ctypes.data, self.offsets)
+        return counted
 
-    @cached_property
-    def _on_gpu(self) -> Any:
-        return _gpu.copy_to(_gpu.resources(), self._index)
+    def collect(self, prepared: Prepared, visits: Sequence[Ids], selection: Selection, *, depth: int, first: int, into: Candidates) -> None:
+        from vidsearch.indexes._kernels import scan_codes
+
+        lists, askers = _in_order(visits)
+        biases = prepared.nearness[askers, lists] + prepared.starts[askers]
+        words = None if selection.everything else selection.words
+        into.compared += scan_codes(
+            self.codes.ctypes.data,
+            self.template.code_bytes,
+            self.offsets,
+            0 if words is None else words.ctypes.data,
+            first,
+            lists,
+            askers,
+            biases,
+            prepared.tables,
+            prepared.steps,
+            depth,
+            into.rows,
+            into.scores,
+            into.counts,
+            into.floors,
+        )
 
 
-def _parameters(nprobe: int, selector: Any) -> Any:
-    parameters = faiss.SearchParametersIVF()
-    parameters.nprobe, parameters.sel = nprobe, selector
-    return parameters
+def _in_order(visits: Sequence[Ids]) -> tuple[Ids, Ids]:
+    """Return all visits as (lists, askers): of a single query as they are; of several list by list, so that codes are read once for all."""
+    if len(visits) == 1:
+        return visits[0], np.zeros(len(visits[0]), dtype=np.int64)
+    lists = np.concatenate(visits)
+    askers = np.repeat(np.arange(len(visits)), [len(lists_of_one) for lists_of_one in visits])
+    late = np.concatenate([np.arange(len(lists_of_one)) >= FIRST_LISTS for lists_of_one in visits])
+    order = np.lexsort((lists, late))
+    return lists[order], askers[order]
 
 
-def _last_line(error: RuntimeError) -> str:
-    """FAISS names its source line first and says what is wrong last."""
-    return str(error).strip().splitlines()[-1].rpartition("Error: ")[2]
+__all__ = ["MIN_SAMPLE", "assign", "build", "load", "load_template", "train"]

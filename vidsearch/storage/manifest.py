@@ -90,6 +90,9 @@ class Manifest:
     def with_segments(self, segments: Iterable[SegmentRef]) -> Manifest:
         return replace(self, segments=tuple(segments))
 
+    def with_settings(self, settings: dict[str, JSON]) -> Manifest:
+        return replace(self, settings=settings)
+
     def with_template(self, template: str | None) -> Manifest:
         return replace(self, template=template)
 
