@@ -23,8 +23,9 @@ from vidsearch.config import Space, viclip_preset
 from vidsearch.errors import FormatVersionError, IndexCorruptError, UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import seal, template
+from vidsearch.storage._rows_file import ROW_GROUP_ROWS
 from vidsearch.storage.manifest import SegmentRef
-from vidsearch.storage.segment import FILES, ROW_GROUP_ROWS, Segment, drop, open_segment, write
+from vidsearch.storage.segment import FILES, Segment, drop, open_segment, write
 
 SPACE = Space("viclip", "ViCLIP-B-16", "ab" * 32, 1, viclip_preset("eval"), 8)
 ROWS = 2 * ROW_GROUP_ROWS + 100
@@ -113,20 +114,23 @@ def test_numpy_and_pyarrow_alone_read_it_as_format_md_says(root: Path) -> None:
 @given(st.lists(st.integers(0, ROWS - 1), max_size=12), st.sampled_from([None, ["aesthetic", "clip_id"], ["dotted.name"], ["tags"]]))
 def test_take_returns_rows_in_the_order_asked(big: Segment, numbers: list[int], columns: list[str] | None) -> None:
     expected = table(ROWS).take(pa.array(numbers, pa.int64()))
-    assert big.take(np.array(numbers, dtype=np.int64), columns).equals(expected if columns is None else expected.select(columns))
+    assert big.take(np.array(numbers, dtype=np.int64), columns) == (expected if columns is None else expected.select(columns)).to_pylist()
 
 
-def test_take_reads_only_the_row_groups_it_needs(root: Path) -> None:
+def test_a_type_that_only_parquet_holds_is_read_from_the_row_groups_it_needs(root: Path) -> None:
     ref = write_rows(root, ROWS)
     path = folder_of(root, ref) / "rows.parquet"
     segment = open_segment(root, ref)
-    assert segment.take([3])["clip_id"].to_pylist() == ["000003"]  # hashed and mapped; from here on the file is not looked up again
+    assert segment.take([4], ["tags"]) == [{"tags": ["a"]}]  # hashed and mapped; from here on the file is not looked up again
     with path.open("r+b") as file:  # break the last row group's pages in place
-        file.seek(pq.read_metadata(path).row_group(2).column(0).dictionary_page_offset)
+        metadata = pq.read_metadata(path).row_group(2)
+        chunk = next(metadata.column(n) for n in range(metadata.num_columns) if metadata.column(n).path_in_schema.startswith("tags"))
+        file.seek(chunk.dictionary_page_offset)
         file.write(b"\xff" * 64)
-    assert segment.take([3, ROW_GROUP_ROWS])["clip_id"].to_pylist() == ["000003", f"{ROW_GROUP_ROWS:06d}"]
+    assert segment.take([4, ROW_GROUP_ROWS], ["tags"]) == [{"tags": ["a"]}, {"tags": ["a"] * (ROW_GROUP_ROWS % 3)}]
     with pytest.raises(IndexCorruptError, match=r"rows\.parquet"):
-        segment.take([ROWS - 1])
+        segment.take([ROWS - 1], ["tags"])
+    assert segment.take([ROWS - 1], ["clip_id"]) == [{"clip_id": f"{ROWS - 1:06d}"}]
 
 
 def test_a_row_or_column_that_is_not_there_is_refused(big: Segment) -> None:
@@ -135,6 +139,8 @@ def test_a_row_or_column_that_is_not_there_is_refused(big: Segment) -> None:
             big.take(numbers)
     with pytest.raises(UsageError, match="unknown column 'langage'; choose from clip_id, language"):
         big.read_columns(["langage"])
+    assert big.take([1], ["langage", "clip_id"]) == [{"langage": None, "clip_id": "000001"}]
+    assert big.take([1, 1], []) == [{}, {}]
 
 
 def test_no_columns_still_count_rows(big: Segment) -> None:
@@ -145,7 +151,9 @@ def test_an_empty_segment_holds_only_its_quarantine(root: Path) -> None:
     segment = open_segment(root, write_rows(root, 0), verify="full")
     assert segment.vectors.shape == (0, 8)
     assert segment.read_columns(["clip_id"]).num_rows == 0
-    assert segment.take([]).schema.equals(table(0).schema)
+    assert segment.take([]) == []
+    assert segment.schema.equals(table(0).schema)
+    assert segment.read_columns(segment.schema.names).equals(table(0))
     assert segment.quarantine().num_rows == 1
 
 
@@ -175,7 +183,7 @@ def test_index_files_come_back_mapped_and_read_whole(root: Path) -> None:
     assert segment.read_file("codes.pq4") == bytes(segment.map_file("codes.pq4")) == b"abcdefg"
     assert np.frombuffer(segment.map_file("lists.bin"), "<u4").tolist() == [0, 1, 2, 3, 4]
     assert len(segment.map_file("none.x")) == 0
-    with pytest.raises(IndexCorruptError, match=r"has no index\.faiss; its files are codes\.pq4, lists\.bin"):
+    with pytest.raises(IndexCorruptError, match=r"has no index\.faiss; its files are codes\.pq4, columns\.bin, lists\.bin"):
         segment.read_file("index.faiss")
 
 
@@ -214,7 +222,7 @@ def test_every_flipped_bit_is_found(small: tuple[Path, SegmentRef], name: str) -
         path.write_bytes(flipped)
         with pytest.raises(IndexCorruptError, match=name):
             open_segment(root, ref, verify="full")
-        if name != "vectors.f16":  # which is not parsed, so that only "full" hashes it
+        if name not in ("vectors.f16", "columns.bin"):  # which are not parsed, so that only "full" hashes them
             with pytest.raises(IndexCorruptError, match=name):
                 everything(root, ref)
     path.write_bytes(good)
@@ -268,6 +276,7 @@ def test_a_linked_folder_is_refused(small: tuple[Path, SegmentRef]) -> None:
         ({"format": 2}, FormatVersionError),
         ({"files": 3}, IndexCorruptError),
         ({"files": {}}, IndexCorruptError),
+        ({"columns": {}}, IndexCorruptError),
         ({"files": {name: {"size": 0, "sha256": ""} for name in (*FILES, "../../FORMAT")}}, IndexCorruptError),
         ({"dim": 9}, IndexCorruptError),
     ],
@@ -337,7 +346,7 @@ from vidsearch.storage.segment import SegmentRef, open_segment
 root = Path({str(root)!r})
 manifest.read(root)
 segment = open_segment(root, {ref!r})
-print(segment.take([3, 1])["clip_id"].to_pylist()[0], segment.read_columns(["clip_id"]).num_rows, segment.vectors.shape)
+print(segment.take([3, 1])[0]["clip_id"], segment.read_columns(["clip_id"]).num_rows, segment.vectors.shape)
 segment.read_file("index.faiss")
 segment.quarantine()
 print(*sys.modules)

@@ -244,6 +244,14 @@ def digest(path: Path) -> Digest:
     return Digest(length, hashed.hexdigest())
 
 
+def compare(path: Path, found: Digest, promised: Digest) -> None:
+    """Raise IndexCorruptError where a file is not what was promised."""
+    if found.size != promised.size:
+        raise IndexCorruptError(f"{path}: {found.size:,} bytes instead of {promised.size:,}")
+    if found.sha256 != promised.sha256:
+        raise IndexCorruptError(f"{path}: changed since it was written, its SHA-256 differs")
+
+
 def map_bytes(path: Path) -> memoryview:
     """Return a file's bytes, read from the disk when they are touched; read-only."""
     with _opened(path) as (descriptor, size_bytes):

@@ -16,21 +16,23 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow import types
 
 from vidsearch.errors import FormatVersionError, IndexCorruptError, UsageError
+from vidsearch.selection import Selection, nothing
+from vidsearch.storage import columns as columns_file
 from vidsearch.storage import files, seal
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage._categories import Category
+from vidsearch.storage._rows_file import RowsFile, read_table, write_table
+from vidsearch.storage._texts import Text
+from vidsearch.storage.columns import Columns
 from vidsearch.storage.files import STAGING, Digest
 from vidsearch.storage.manifest import FORMAT_VERSION, SEGMENTS, SegmentRef, checked_uuid
 from vidsearch.storage.seal import JSON
 
-# Ten rows from ten places take 12 ms with groups of 2,048, 25 of 8,192 and 31 of 16,384 (100,000 rows, nine columns, one busy core); the
-# file's size stays within 2 %. With 1,024, reading a whole column costs three times as much.
-ROW_GROUP_ROWS = 2048
-SLICED_ROWS = 100  # so few are sliced out one by one: `take` would import pyarrow.compute, 0.1 s of a cold query
 BLOCK_BYTES = 4 << 20
-FILES = ("quarantine.parquet", "rows.parquet", "vectors.f16")  # that every segment has; the kind of its index may bring more
+FILES = ("columns.bin", "quarantine.parquet", "rows.parquet", "vectors.f16")  # that every segment has; the kind of its index may bring more
 
 _INDEX_FILE = re.compile(r"[a-z0-9][a-z0-9_]{0,31}\.[a-z0-9]{1,16}")
 
@@ -70,13 +72,15 @@ def write(
     staged = root / STAGING / name
     files.make_folder(staged)
     try:
+        columns, directory = columns_file.write(staged / "columns.bin", rows)
         digests = {
+            "columns.bin": columns,
             "vectors.f16": _write_vectors(staged / "vectors.f16", vectors),
-            "rows.parquet": _write_table(staged / "rows.parquet", rows),
-            "quarantine.parquet": _write_table(staged / "quarantine.parquet", quarantine),
+            "rows.parquet": write_table(staged / "rows.parquet", rows),
+            "quarantine.parquet": write_table(staged / "quarantine.parquet", quarantine),
             **{file: _write_parts(staged / file, contents) for file, contents in index_files.items()},
         }
-        sealed = seal.dumps(_description(name, vectors, digests, info))
+        sealed = seal.dumps(_description(name, vectors, digests, directory, info))
         files.write(staged / "SEGMENT.json", sealed)
         files.sync_folder(staged)
         files.make_folder(root / SEGMENTS)
@@ -87,13 +91,16 @@ def write(
     return SegmentRef(name, hashlib.sha256(sealed).hexdigest(), len(vectors))
 
 
-def _description(name: str, vectors: Vectors, digests: dict[str, Digest], info: dict[str, Any]) -> dict[str, JSON]:
+def _description(
+    name: str, vectors: Vectors, digests: dict[str, Digest], directory: dict[str, JSON], info: dict[str, Any]
+) -> dict[str, JSON]:
     return {
         "format": FORMAT_VERSION,
         "uuid": name,
         "rows": len(vectors),
         "dim": vectors.shape[1],
         "files": {file: {"size": digest.size, "sha256": digest.sha256} for file, digest in digests.items()},
+        "columns": directory,
         "info": info,
     }
 
@@ -113,12 +120,6 @@ def _write_parts(path: Path, contents: Contents) -> Digest:
     with files.create(path) as writer:
         for part in (contents,) if isinstance(contents, bytes | bytearray | memoryview) else contents:
             writer.write(part)
-    return writer.digest
-
-
-def _write_table(path: Path, table: pa.Table) -> Digest:
-    with files.create(path) as writer:
-        pq.write_table(table, writer, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
     return writer.digest
 
 
@@ -177,6 +178,7 @@ class Segment:
         try:
             self.dim = int(values["dim"])
             self.info: dict[str, Any] = dict(values["info"])
+            self._directory = {"schema": str(values["columns"]["schema"]), "entries": dict(values["columns"]["entries"])}
             self._digests = {name: Digest(int(d["size"]), str(d["sha256"])) for name, d in values["files"].items()}
             fits = values["uuid"] == ref.uuid and values["rows"] == ref.rows and _are_files(self._digests)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -195,7 +197,7 @@ class Segment:
         for name, promised in self._digests.items():
             path = self._folder / name
             found = files.digest(path) if full else Digest(files.size(path), promised.sha256)
-            _compare(path, found, promised)
+            files.compare(path, found, promised)
 
     @property
     def size_bytes(self) -> int:
@@ -212,48 +214,56 @@ class Segment:
         """The names of what the kind of its index keeps."""
         return tuple(sorted(set(self._digests) - set(FILES)))
 
+    @cached_property
+    def columns(self) -> Columns:
+        """The rows' columns by name, read from the disk as they are touched."""
+        rows_file = RowsFile(self._folder / "rows.parquet", self._digests["rows.parquet"], self.rows)
+        return Columns(self._folder / "columns.bin", self._directory, self.map_file("columns.bin"), self.rows, rows_file)
+
     @property
     def schema(self) -> pa.Schema:
         """Columns of the rows and their types."""
-        return self._rows_metadata.schema.to_arrow_schema()
+        return self.columns.schema
 
     def read_columns(self, names: Sequence[str]) -> pa.Table:
         """Return those columns whole, in that order; an unknown one raises UsageError."""
-        return self._read_rows(range(self._rows_metadata.num_row_groups), self._known(names))
+        known = self._known(names)
+        if not known:  # a table of no columns has a number of rows all the same
+            return pa.Table.from_batches([pa.RecordBatch.from_arrays([pa.nulls(self.rows)], names=["rows"])]).select([])
+        schema = pa.schema([self.schema.field(name) for name in known])
+        return pa.Table.from_arrays([_as_type(self.columns[name].arrow(), self.schema.field(name).type) for name in known], schema=schema)
 
-    def take(self, row_numbers: npt.NDArray[np.integer] | Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
-        """Return rows by number, in the order given; reads only the row groups that hold them.
+    def take(self, row_numbers: npt.NDArray[np.integer] | Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return rows by number, in the order given, as plain values by column.
 
         Args:
             row_numbers: (m,) each 0 to rows - 1; may repeat.
-            columns: which, all if None.
+            columns: which, all if None; one that is not there is None throughout.
         """
         wanted = np.asarray(row_numbers, dtype=np.int64).reshape(-1)
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < self.rows):
             raise UsageError(f"row numbers {wanted.min()} to {wanted.max()} must lie within 0 to {self.rows - 1}")
-        sizes = [self._rows_metadata.row_group(g).num_rows for g in range(self._rows_metadata.num_row_groups)]
-        ends = np.cumsum(sizes, dtype=np.int64)
-        groups, position = np.unique(np.searchsorted(ends, wanted, side="right"), return_inverse=True)
-        starts_read = np.concatenate([[0], np.cumsum(np.asarray(sizes, dtype=np.int64)[groups])])[:-1]
-        within = wanted - (ends - sizes)[groups][position] + starts_read[position]
-        table = self._read_rows(groups.tolist(), self._known(columns))
-        if 0 < len(within) <= SLICED_ROWS:
-            return pa.concat_tables([table.slice(number, 1) for number in within.tolist()])
-        numbers = pa.Array.from_buffers(pa.int64(), len(within), [None, pa.py_buffer(within)])  # pa.array would import pandas
-        return table.take(numbers)
+        names = self.schema.names if columns is None else list(columns)
+        cells = [self.columns[name].cells(wanted) if name in self.columns else [None] * len(wanted) for name in names]
+        return [dict(zip(names, values, strict=True)) for values in zip(*cells, strict=True)] if names else [{} for _ in wanted]
+
+    def rows_of(self, column: str, text: str) -> Selection:
+        """Return the rows that hold a text; takes microseconds however many rows there are."""
+        found = self.columns.get(column)
+        return found.rows_of(text) if isinstance(found, Category | Text) else nothing(self.rows)
 
     def map_file(self, name: str) -> memoryview:
         """Return a file's bytes, read from the disk as they are touched; read-only, its length checked and not its hash."""
         promised = self._promised(name)
         data = files.map_bytes(self._folder / name)
-        _compare(self._folder / name, Digest(len(data), promised.sha256), promised)
+        files.compare(self._folder / name, Digest(len(data), promised.sha256), promised)
         return data
 
     def read_file(self, name: str) -> bytes:
         """Return a file's bytes, their hash checked: parse these, not the file."""
         path, promised = self._folder / name, self._promised(name)
         data = files.read(path, limit_bytes=promised.size)
-        _compare(path, Digest(len(data), hashlib.sha256(data).hexdigest()), promised)
+        files.compare(path, Digest(len(data), hashlib.sha256(data).hexdigest()), promised)
         return data
 
     def _promised(self, name: str) -> Digest:
@@ -263,46 +273,10 @@ class Segment:
 
     def quarantine(self) -> pa.Table:
         """Return what could not be indexed."""
-        path = self._folder / "quarantine.parquet"
-        try:
-            with pq.ParquetFile(pa.BufferReader(self.read_file(path.name)), page_checksum_verification=True) as file:
-                return file.read(use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise IndexCorruptError(f"{path}: {error}") from error
+        return read_table(self._folder / "quarantine.parquet", self.read_file("quarantine.parquet"))
 
-    @cached_property
-    def _rows_data(self) -> pa.Buffer:
-        """rows.parquet as mapped bytes, hashed once before anything parses them."""
-        path = self._folder / "rows.parquet"
-        data = files.map_bytes(path)
-        _compare(path, Digest(len(data), hashlib.sha256(data).hexdigest()), self._digests["rows.parquet"])
-        return pa.py_buffer(data)
-
-    @cached_property
-    def _rows_metadata(self) -> pq.FileMetaData:
-        path = self._folder / "rows.parquet"
-        try:
-            metadata = pq.read_metadata(pa.BufferReader(self._rows_data))
-        except (pa.ArrowException, OSError) as error:
-            raise IndexCorruptError(f"{path}: {error}") from error
-        if metadata.num_rows != self.rows:
-            raise IndexCorruptError(f"{path}: holds {metadata.num_rows} rows instead of {self.rows}")
-        return metadata
-
-    def _read_rows(self, groups: Sequence[int], columns: list[str] | None) -> pa.Table:
-        # A reader of its own each time: they cost microseconds with the metadata at hand, and are not made for several threads.
-        source = pa.BufferReader(self._rows_data)
-        try:
-            with pq.ParquetFile(source, metadata=self._rows_metadata, page_checksum_verification=True) as file:
-                table = file.read_row_groups(list(groups), columns=columns, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise IndexCorruptError(f"{self._folder / 'rows.parquet'}: {error}") from error
-        return table if columns is None else table.select(columns)
-
-    def _known(self, names: Sequence[str] | None) -> list[str] | None:
-        if names is None:
-            return None
-        unknown = [name for name in names if name not in self.schema.names]
+    def _known(self, names: Sequence[str]) -> list[str]:
+        unknown = [name for name in names if name not in self.columns]
         if unknown:
             raise UsageError(f"unknown column {unknown[0]!r}; choose from {', '.join(self.schema.names)}")
         return list(names)
@@ -314,8 +288,7 @@ def _are_files(names: Iterable[str]) -> bool:
     return given >= set(FILES) and all(_INDEX_FILE.fullmatch(name) for name in given - set(FILES))
 
 
-def _compare(path: Path, found: Digest, promised: Digest) -> None:
-    if found.size != promised.size:
-        raise IndexCorruptError(f"{path}: {found.size:,} bytes instead of {promised.size:,}")
-    if found.sha256 != promised.sha256:
-        raise IndexCorruptError(f"{path}: changed since it was written, its SHA-256 differs")
+def _as_type(column: pa.Array | pa.ChunkedArray, wanted: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if types.is_dictionary(column.type) and types.is_string_view(wanted):
+        column = column.cast(column.type.value_type)
+    return column if column.type == wanted else column.cast(wanted)

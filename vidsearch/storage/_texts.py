@@ -1,0 +1,109 @@
+"""Columns of many distinct texts: their bytes one after another, and a table from a text's hash to its rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import count
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vidsearch.selection import Selection, nothing
+from vidsearch.storage._column import Array, Column, Encoded, Rows, valid_mask, valid_words
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def encode(column: pa.Array, codes: Array, dictionary: pa.Array) -> Encoded:
+    """Encode texts.
+
+    Args:
+        column: (n,) large_string.
+        codes: (n,) into the dictionary, len(dictionary) where there is no text.
+        dictionary: the distinct texts.
+    """
+    offsets = np.frombuffer(column.buffers()[1], dtype="<i8", count=column.offset + len(column) + 1)[column.offset :]
+    data = column.buffers()[2]
+    texts = np.frombuffer(data or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    hashes, seed = _injective_hashes(dictionary)
+    known = np.flatnonzero(valid_mask(column))
+    hashed = hashes[codes[known]]
+    order = np.argsort(hashed, kind="stable")
+    arrays = {"ends": offsets - offsets[0], "texts": texts, "hashes": hashed[order], "hashed": known[order].astype("<u4")}
+    return Encoded("text", arrays | valid_words(column), {"seed": seed})
+
+
+def _injective_hashes(dictionary: pa.Array) -> tuple[Hashes, int]:
+    """Return a hash for each text, no two the same, and the seed that gives them: the first that does."""
+    texts = [text.encode() for text in dictionary.to_pylist()]
+    for seed in count():
+        hashes = _hashes(texts, seed)
+        if len(np.unique(hashes)) == len(texts):
+            return hashes, seed
+    raise AssertionError  # `count` does not end
+
+
+def _hashes(texts: Iterable[bytes], seed: int) -> Hashes:
+    salt, blake2b = seed.to_bytes(8, "little"), hashlib.blake2b
+    return np.frombuffer(b"".join(blake2b(text, digest_size=8, salt=salt).digest() for text in texts), dtype="<u8")
+
+
+class Text(Column):
+    """A column of texts."""
+
+    kind: Literal["text"] = "text"
+
+    def rows_of(self, text: str) -> Selection:
+        """Return the rows that have a text; as no two texts of the column share a hash, one row tells for all."""
+        wanted = _hashes([text.encode(errors="surrogatepass")], self.parts.number("seed"))[0]
+        start, stop = int(self._hashes.searchsorted(wanted)), int(self._hashes.searchsorted(wanted, side="right"))
+        found = self.checked_ids(self._hashed[start:stop])
+        return found if start < stop and self.cells(found.ids[:1]) == [text] else nothing(self.rows)
+
+    def cells(self, rows: Rows) -> list[Any]:
+        starts, stops, size = self._ends[:-1][rows].tolist(), self._ends[1:][rows].tolist(), len(self._texts)
+        if any(not 0 <= start <= stop <= size for start, stop in zip(starts, stops, strict=True)):
+            raise self.parts.damaged("a text that ends before it starts, or beyond the last")
+        view = self._texts.data
+        try:
+            texts = [str(view[start:stop], "utf-8") for start, stop in zip(starts, stops, strict=True)]
+        except UnicodeDecodeError as error:
+            raise self.parts.damaged(error) from error
+        return self.without_nulls(rows, texts)
+
+    def arrow(self, rows: Rows | None = None) -> pa.Array:
+        """Return a large_string array."""
+        if rows is None:
+            return self._all
+        indices = pa.Array.from_buffers(pa.uint32(), len(rows), [None, pa.py_buffer(rows.astype("<u4"))])
+        return self._all.take(indices)
+
+    @cached_property
+    def _all(self) -> pa.Array:
+        buffers = [self.validity(None), pa.py_buffer(self._ends), pa.py_buffer(self._texts)]
+        array = pa.Array.from_buffers(pa.large_string(), self.rows, buffers)
+        try:
+            array.validate(full=True)  # every offset and every byte, once: what follows trusts them
+        except pa.ArrowInvalid as error:
+            raise self.parts.damaged(error) from error
+        return array
+
+    @cached_property
+    def _ends(self) -> Array:
+        return self.parts.array("ends", "<i8", (self.rows + 1,))
+
+    @cached_property
+    def _texts(self) -> Array:
+        return self.parts.array("texts", "|u1", (None,))
+
+    @cached_property
+    def _hashes(self) -> Array:
+        return self.parts.array("hashes", "<u8", (None,))
+
+    @cached_property
+    def _hashed(self) -> Array:
+        return self.parts.array("hashed", "<u4", (len(self._hashes),))
