@@ -1,49 +1,194 @@
-"""A question and a corpus → the page of hits that answers it."""
+"""Questions and a corpus → the pages of hits that answer them.
+
+select rows → compose vectors → rank, ever deeper → refine → cut the page → fetch what is written in its rows
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from vidsearch.corpus import Corpus
-from vidsearch.query import Query, Vector, compose
-from vidsearch.results import CORE_COLUMNS, Hit, Hits
+import numpy as np
+
+from vidsearch import cursor
+from vidsearch.compose import Encode, compose
+from vidsearch.corpus import Corpus, Ranked
+from vidsearch.page import Ranker, chained_hits, cut, hits_of, over, total
+from vidsearch.query import Media, Query, Vector
+from vidsearch.results import Count, Hits
+from vidsearch.selection import Selection
+from vidsearch.streams import Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
+
+if TYPE_CHECKING:
+    from vidsearch.chains import Chains
+
+TOGETHER = 256  # questions whose rankings are held in memory at once
+COUNTED_AT_FIRST = 1024
 
 
-def answer(corpus: Corpus, query: Query, *, encode: Callable[[Sequence[str]], Vector]) -> Hits:
-    """Return the hits of one question.
+@dataclass(frozen=True)
+class Means:
+    """What a corpus cannot do by itself.
 
-    Args:
-        corpus: what is searched.
-        query: what is asked.
+    Attributes:
         encode: texts to unit rows (n, dim) float32.
+        show: a file to a unit vector (dim,).
+        words: the keywords of a column.
     """
-    timings: dict[str, float] = {}
-    with _stage(timings, "filter"):
-        selections = corpus.select(query.where)
-        matching = sum(selection.count for selection in selections)
-    if not matching:
-        reason = f"none of {len(corpus):,} clips passes the filter" if len(corpus) else "the index is empty"
-        return Hits((), len(corpus), 0, reason, timings, corpus.skipped)
-    with _stage(timings, "encode"):
-        wanted = compose(query, dim=corpus.space.dim, encode=encode, vector_of=lambda name: corpus.vectors_of([corpus.row_of(name)])[0])
-    with _stage(timings, "search"):
-        ranked = corpus.nearest(wanted[None], query.k, selections=selections)[0]
-    with _stage(timings, "fetch"):
-        rows = corpus.take(ranked.rows)
-    hits = tuple(_hit(rank, float(score), row) for rank, (score, row) in enumerate(zip(ranked.scores, rows, strict=True), 1))
-    return Hits(hits, len(corpus), matching, ranked.certificate.reason, timings, corpus.skipped, ranked.certificate)
+
+    encode: Encode
+    show: Callable[[Media], Vector]
+    words: Callable[[str], Words]
 
 
-def _hit(rank: int, score: float, row: dict[str, Any]) -> Hit:
-    core = {name: row.pop(name, None) for name in CORE_COLUMNS}
-    return Hit(rank=rank, score=score, **core, metadata=row)
+def answer(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Hits]:
+    """Return the hits of each question: all texts are encoded together, questions with one filter compared together."""
+    return [hits for start in range(0, len(queries), TOGETHER) for hits in _answer(corpus, queries[start : start + TOGETHER], means)]
+
+
+def count(corpus: Corpus, query: Query, means: Means) -> Count:
+    """Return how many rows pass the filter and the threshold, and hold a keyword where these are asked for."""
+    (question,) = _questions(corpus, [query], means)
+    if not question.matching or (query.min_score is None and query.mode != "keywords"):
+        return Count(question.matching)
+    (vectors,) = _vectors(corpus, [query], means)
+    rank = _ranker(corpus, query, vectors, means)(question.selections, None)
+    stream = Stream(rank, first=COUNTED_AT_FIRST, limit=question.matching)
+    while not over(stream, query):
+        stream.grow()
+    return total(stream, query)
+
+
+@dataclass
+class _Question:
+    query: Query
+    selections: Sequence[Selection]
+    position: int
+    timings: dict[str, float]
+
+    @property
+    def matching(self) -> int:
+        return sum(selection.count for selection in self.selections)
+
+
+def _answer(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Hits]:
+    questions = _questions(corpus, queries, means)
+    asked = [question for question in questions if question.matching]
+    with _stage([question.timings for question in asked], "encode"):
+        vectors = _vectors(corpus, [question.query for question in asked], means)
+    known = _first_rankings(corpus, asked, vectors)
+    answers = iter([_one(corpus, *one, means) for one in zip(asked, vectors, known, strict=True)])
+    return [next(answers) if question.matching else _nothing(corpus, question) for question in questions]
+
+
+def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_Question]:
+    """Return the questions with the rows that pass; the same filter is evaluated once."""
+    version = _version(corpus)
+    passing: dict[str | None, Sequence[Selection]] = {}
+    questions = []
+    for query in queries:
+        position = cursor.read(version, query)
+        timings: dict[str, float] = {}
+        with _stage([timings], "filter"):
+            if query.where not in passing:
+                passing[query.where] = corpus.select(query.where)
+            selections = passing[query.where]
+            phrases = [phrase for item in wanted_words(query) for phrase in item.phrases] if query.mode != "vectors" else []
+            if phrases and any(selection.count for selection in selections):
+                selections = means.words(query.keyword_column).narrow(selections, phrases)
+        questions.append(_Question(query, selections, position, timings))
+    return questions
+
+
+def _vectors(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Vector]:
+    return compose(
+        queries,
+        dim=corpus.space.dim,
+        encode=means.encode,
+        vectors_of=lambda names: corpus.vectors_of([corpus.row_of(name) for name in names]),
+        show=means.show,
+    )
+
+
+def _first_rankings(corpus: Corpus, questions: Sequence[_Question], vectors: Sequence[Vector]) -> list[Ranked | None]:
+    """Ask the vectors once for all plain questions that share a filter and a depth."""
+    alike: dict[tuple[int, int, float, bool], list[int]] = {}
+    for number, question in enumerate(questions):
+        query = question.query
+        if query.mode == "vectors" and not query.then:
+            alike.setdefault((id(question.selections), first_depth(query), query.recall, query.exact), []).append(number)
+    known: list[Ranked | None] = [None] * len(questions)
+    for (_, depth, recall, exact), numbers in alike.items():
+        selections = questions[numbers[0]].selections
+        with _stage([questions[number].timings for number in numbers], "search"):
+            stacked = np.concatenate([vectors[number] for number in numbers])
+            found = corpus.nearest(stacked, min(depth, questions[numbers[0]].matching), selections=selections, recall=recall, exact=exact)
+        for number, ranked in zip(numbers, found, strict=True):
+            known[number] = ranked
+    return known
+
+
+def _one(corpus: Corpus, question: _Question, vectors: Vector, known: Ranked | None, means: Means) -> Hits:
+    query, timings = question.query, question.timings
+    ranker = _ranker(corpus, query, vectors, means)
+    chains: Chains | None = None
+    with _stage([timings], "search"):
+        if query.then:
+            from vidsearch.chains import Chains
+
+            chains = Chains(corpus, query, vectors, question.selections)
+        rank = chains.rank if chains else ranker(question.selections, known)
+        stream = Stream(rank, first=first_depth(query), limit=question.matching)
+        page = cut(corpus, query, stream, question.position)
+    with _stage([timings], "fetch"):
+        hits = chained_hits(corpus, page, chains) if chains else hits_of(corpus, query, page, question.selections, ranker)
+    certificate = stream.last.certificate if stream.last else None
+    found = Hits(hits, len(corpus), question.matching, certificate.reason if certificate else "", timings, corpus.skipped, certificate)
+    version = _version(corpus)
+    following = cursor.write(version, query, question.position + query.k) if page.more else None
+    return replace(found, total=total(stream, query), cursor=following)
+
+
+def _ranker(corpus: Corpus, query: Query, vectors: Vector, means: Means) -> Ranker:
+    """Return what makes a ranking of the rows that pass."""
+    if query.mode == "keywords":
+        words, wanted = means.words(query.keyword_column), wanted_words(query)
+        return lambda selections, known: by_words(words, wanted, len(corpus), selections)
+    if query.mode == "hybrid":
+        words, wanted = means.words(query.keyword_column), wanted_words(query)
+        return lambda selections, known: by_both(corpus, query, vectors[0], words, wanted, selections)
+    return lambda selections, known: by_vector(corpus, query, vectors[0], selections, known)
+
+
+def _nothing(corpus: Corpus, question: _Question) -> Hits:
+    where, phrases = question.query.where, question.query.mode != "vectors" and len(corpus)
+    reason = f"none of {len(corpus):,} clips passes the filter" if len(corpus) else "the index is empty"
+    reason += " and holds the quoted words" if phrases and '"' in question.query.texts[0].text else ""
+    parts = _passing_alone(corpus, where) if where is not None and len(corpus) else ()
+    return Hits((), len(corpus), 0, reason, question.timings, corpus.skipped, parts=parts)
+
+
+def _passing_alone(corpus: Corpus, where: str) -> tuple[tuple[str, int], ...]:
+    """Return each part of a filter that must hold, and how many rows it passes alone."""
+    from vidsearch.filters.tree import And
+
+    tree = corpus.parse(where)
+    terms = tree.terms if isinstance(tree, And) else (tree,)
+    return tuple((str(term), sum(selection.count for selection in corpus.select(term))) for term in terms)
+
+
+def _version(corpus: Corpus) -> str:
+    return cursor.version_of(corpus.manifest.version, [segment.uuid for segment in corpus.segments])
 
 
 @contextmanager
-def _stage(timings: dict[str, float], name: str) -> Iterator[None]:
+def _stage(timings: Sequence[dict[str, float]], name: str) -> Iterator[None]:
+    """Measure a stage in milliseconds; questions that went through it together share them."""
     started = time.perf_counter()
     yield
-    timings[name] = round((time.perf_counter() - started) * 1000, 3)
+    for taken in timings:
+        share = (time.perf_counter() - started) * 1000 / len(timings)
+        taken[name] = round(taken.get(name, 0.0) + share, 3)

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from vidsearch.errors import NotAnIndexError, VidsearchError
+from vidsearch.errors import NotAnIndexError, UsageError, VidsearchError
 
 if TYPE_CHECKING:
     from vidsearch.engine import Index
-    from vidsearch.results import Hits
 
 EXIT_PARTIAL = 3  # answered, but a damaged segment was left out
 EXIT_DISK_FULL = 75
@@ -41,18 +40,71 @@ class Format(StrEnum):
 
 
 def query(
-    text: Annotated[str, typer.Argument(help="What the clip shows, in a sentence.")],
+    text: Annotated[
+        list[str] | None, typer.Argument(help='What the clip shows, in a sentence; several with weights: "a dog" "a beach^0.5".')
+    ] = None,
     index: IndexOption = None,
     k: Annotated[int, typer.Option("-k", help="Number of clips, 1 to 1000.")] = 10,
     where: Annotated[str | None, typer.Option("--where", help="A filter, as in SQL: \"language = 'en' and aesthetic > 5\".")] = None,
     exclude: Annotated[list[str] | None, typer.Option("--not", help="A sentence to move away from; may be repeated.")] = None,
+    like: Annotated[list[str] | None, typer.Option("--like", help="A clip id, picture, or video (#t=3,9 for a part) to resemble.")] = None,
+    vector: Annotated[Path | None, typer.Option("--vector", help="A .npy file with a vector to search by.")] = None,
+    up: Annotated[list[str] | None, typer.Option("--up", help="The id of a clip that is right; may be repeated.")] = None,
+    down: Annotated[list[str] | None, typer.Option("--down", help="The id of a clip that is wrong; may be repeated.")] = None,
+    then: Annotated[list[str] | None, typer.Option("--then", help="What happens later in the same video; may be repeated.")] = None,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help='Rank by captions\' words too; "quoted" ones must occur.')] = False,
+    hybrid_weight: Annotated[
+        float | None, typer.Option("--hybrid-weight", help="Add scores in place of ranks: 1 is vectors alone, 0 words alone.")
+    ] = None,
+    keyword: Annotated[bool, typer.Option("--keyword", help="Rank by the words of captions alone; no model is needed.")] = False,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="Least cosine (with --keyword: BM25).")] = None,
+    per_video: Annotated[int | None, typer.Option("--per-video", help="Clips of one source video at most.")] = None,
+    dedupe: Annotated[float | None, typer.Option("--dedupe", help="Fold clips as similar as that into the best one, such as 0.95.")] = None,
+    diverse: Annotated[bool, typer.Option("--diverse", help="Vary the clips (maximal marginal relevance).")] = False,
+    tradeoff: Annotated[float | None, typer.Option("--lambda", help="Of --diverse: 1 is relevance, 0 variety. [default: 0.5]")] = None,
+    sort: Annotated[str | None, typer.Option("--sort", help='Show the k best in the order of a column: "aesthetic desc".')] = None,
+    group: Annotated[str | None, typer.Option("--group", help='"video": k source videos with their best clips.')] = None,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="The next page, as the one before ends with.")] = None,
+    counted: Annotated[bool, typer.Option("--count", help="Print how many clips there are, not which.")] = False,
+    recall: Annotated[float, typer.Option("--recall", help="Share of the true nearest clips to find on average.")] = 0.95,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every clip that passes.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say on stderr how the answer was found (JSON unless --format table).")
+    ] = False,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", help="A file of queries: a sentence or a JSON object a line; other options count for all.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="For a person, or for a program.")] = Format.table,
     model: ModelOption = None,
 ) -> None:
     """Find the clips that a sentence describes."""
+    from vidsearch import query_cli
+
+    if hybrid and keyword:
+        raise UsageError("--hybrid and --keyword exclude each other")
+    asked = query_cli.Asked(
+        text=text or [],
+        like=like or [],
+        vector=vector,
+        options={
+            **{"exclude": exclude, "up": up, "down": down, "then": then, "k": k, "where": where, "cursor": cursor},
+            **{
+                "mode": "keywords" if keyword else "hybrid" if hybrid or hybrid_weight is not None else None,
+                "hybrid_weight": hybrid_weight,
+            },
+            **{"min_score": min_score, "per_video": per_video, "dedupe": dedupe, "sort": sort, "group": group},
+            **{"diverse": query_cli.tradeoff_of(diverse, tradeoff), "recall": recall, "exact": exact},
+        },
+    )
+    asking = asked.questions(queries)
     found = _open(index, model)
-    hits = found.search(text, k=k, where=where, exclude=exclude or ())
-    _print_hits(hits, output)
+    if counted:
+        for question in asking:
+            typer.echo(str(found.count_of(question)))
+        return
+    skipped = query_cli.print_answers(found, asking, output.value, explain=explain, numbered=queries is not None)
+    if skipped:
+        sys.exit(EXIT_PARTIAL)
 
 
 def similar(
@@ -63,7 +115,12 @@ def similar(
     output: Annotated[Format, typer.Option("--format", help="For a person, or for a program.")] = Format.table,
 ) -> None:
     """Find the clips that resemble a clip of the index."""
-    _print_hits(_open(index, None).search(like=clip_id, k=k, where=where), output)
+    from vidsearch import query_cli
+    from vidsearch.query import Query
+
+    question = Query(like=(clip_id,), k=k, where=where)
+    if query_cli.print_answers(_open(index, None), [question], output.value):
+        sys.exit(EXIT_PARTIAL)
 
 
 def info(
@@ -160,36 +217,7 @@ def default_index() -> Path:
     raise NotAnIndexError("no index in ./shards/index, ./index or .; make one with `vidsearch index FOLDER`, or name one with --index")
 
 
-def _print_hits(hits: Hits, output: Format) -> None:
-    for reason in hits.skipped:
-        typer.echo(f"warning: {reason}", err=True)
-    if output is Format.table:
-        from vidsearch.tables import print_hits
-
-        print_hits(hits)
-    elif output is Format.jsonl:
-        for row in hits.to_json():
-            _print_json(row)
-    elif output is Format.csv:
-        _print_csv(hits)
-    else:
-        for hit in hits:
-            typer.echo(hit.clip_id)
-    if hits.skipped:
-        sys.exit(EXIT_PARTIAL)
-
-
 def _print_json(value: object) -> None:
     import json
 
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _print_csv(hits: Hits) -> None:
-    import csv
-
-    rows = hits.to_json()
-    if rows:
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

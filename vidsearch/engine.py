@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsearch.answer import answer
+from vidsearch.answer import Means, answer, count
 from vidsearch.corpus import Corpus
 from vidsearch.encoders import load_text_encoder
-from vidsearch.query import Query, Vector
-from vidsearch.results import Hits
+from vidsearch.errors import QueryError
+from vidsearch.query import Media, Mode, Query, Rocchio, Vector, examples, sentences
+from vidsearch.results import Count, Hits
 from vidsearch.storage import manifest as manifests
+from vidsearch.streams import Words
 
 if TYPE_CHECKING:
-    from vidsearch.encoders.base import TextEncoder
+    from vidsearch.encoders.base import Encoder, TextEncoder
 
 
 def open_index(path: str | Path, *, model: str | Path | None = None) -> Index:
@@ -53,34 +55,121 @@ class Index(Corpus):
         """The text side of the model that made this index, without torch where the model allows."""
         return load_text_encoder(self.space, self.model)
 
+    @cached_property
+    def full_encoder(self) -> Encoder:
+        """Both sides of the model that made this index; loaded to ask with a picture or a video."""
+        from vidsearch.media import encoder_of
+
+        return encoder_of(self.space, self.model)
+
     def search(
         self,
         text: str | None = None,
         *,
+        texts: Sequence[str | tuple[str, float]] = (),
+        like: str | Path | Media | Sequence[str | Path | Media] = (),
+        vector: Vector | None = None,
+        exclude: Sequence[str] = (),
+        up: Sequence[str] = (),
+        down: Sequence[str] = (),
+        rocchio: tuple[float, float, float] = Rocchio(),
+        then: Sequence[str] = (),
+        mode: Mode = "vectors",
+        hybrid_weight: float | None = None,
+        keyword_column: str = "caption",
         k: int = 10,
         where: str | None = None,
-        like: str | None = None,
-        exclude: Sequence[str] = (),
-        vector: Vector | None = None,
+        cursor: str | None = None,
+        min_score: float | None = None,
+        per_video: int | None = None,
+        dedupe: float | None = None,
+        diverse: float | None = None,
+        sort: str | None = None,
+        group: str | None = None,
+        recall: float = 0.95,
+        exact: bool = False,
     ) -> Hits:
         """Return the k clips nearest to what is described, among those that pass the filter.
 
             index.search("a dog surfing", k=5, where="language = 'en' and aesthetic > 5")
+            index.search(texts=[("a dog", 1.0), ("a beach", 0.5)], exclude=["text on screen"], per_video=1)
+            index.search(like=Path("photo.jpg"), dedupe=0.95)
+            index.search("a man opens a door", then=["a dog runs out"])
 
         Args:
             text: a sentence.
-            k: 1 to 1000.
-            where: SQL WHERE syntax over the columns of `schema`, applied before the vectors are compared.
-            like: the id of a clip to resemble.
-            exclude: sentences to move away from.
-            vector: (dim,) float32, in place of or beside the text.
+            texts: further ones, each with its weight.
+            like: ids of clips (str), and pictures and videos (Path, or Media for a part of one), to resemble.
+            vector, exclude, up, down, rocchio, then, mode, hybrid_weight, keyword_column, k, where, cursor, min_score, per_video, dedupe,
+            diverse, sort, group, recall, exact: see `vidsearch.query.Query`, which is this question as a value.
 
         Raises:
             QueryError, FilterError: the question cannot be asked.
             SpaceMismatchError: the model at hand is not the one that made the index.
         """
-        query = Query(text, like, vector, tuple(exclude), k, where)
-        return answer(self, query, encode=self.encode_texts)
+        query = Query(
+            texts=sentences([*([] if text is None else [text]), *texts]),
+            like=examples(like),
+            vector=vector,
+            exclude=tuple(exclude),
+            up=tuple(up),
+            down=tuple(down),
+            rocchio=Rocchio(*rocchio),
+            then=tuple(then),
+            mode=mode,
+            hybrid_weight=hybrid_weight,
+            keyword_column=keyword_column,
+            k=k,
+            where=where,
+            cursor=cursor,
+            min_score=min_score,
+            per_video=per_video,
+            dedupe=dedupe,
+            diverse=diverse,
+            sort=sort,
+            group=group,
+            recall=recall,
+            exact=exact,
+        )
+        return self.ask([query])[0]
+
+    def ask(self, queries: Sequence[Query]) -> list[Hits]:
+        """Return the hits of many questions: their texts are encoded together, and those with one filter compared together."""
+        return answer(self, queries, self._means)
+
+    def count(
+        self,
+        text: str | None = None,
+        *,
+        where: str | None = None,
+        min_score: float | None = None,
+        mode: Mode = "vectors",
+        exact: bool = True,
+    ) -> Count:
+        """Return how many clips pass the filter, and score that much for the text; with mode "keywords", hold a word of it.
+
+        index.count("a dog", where="language = 'en'", min_score=0.25).rows
+        """
+        if text is None:
+            if min_score is not None:
+                raise QueryError("a score needs a text to be counted for")
+            return Count(sum(selection.count for selection in self.select(where)))
+        return self.count_of(Query(sentences([text]), where=where, min_score=min_score, mode=mode, exact=exact))
+
+    def count_of(self, query: Query) -> Count:
+        """Return how many clips a question could page through."""
+        return count(self, query, self._means)
+
+    @cached_property
+    def _means(self) -> Means:
+        words = cache(lambda column: Words(self, column))
+        return Means(self.encode_texts, self.encode_media, words)
+
+    def encode_media(self, media: Media) -> Vector:
+        """Return a picture or a part of a video as a unit vector (dim,) float32; the first call loads the whole model."""
+        from vidsearch.media import encode
+
+        return encode(media, self.full_encoder)
 
     def encode_texts(self, texts: Sequence[str]) -> Vector:
         """Return texts as unit rows (n, dim) float32; the first call loads the model."""

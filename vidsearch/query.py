@@ -1,9 +1,13 @@
-"""What a user asks, checked; and the one vector it becomes."""
+"""What a user asks: one frozen value that checks itself, whoever fills it in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,85 +16,255 @@ from vidsearch.errors import QueryError
 
 MAX_K = 1000
 MAX_TEXT = 4096  # characters
-NEGATIVE_WEIGHT = 0.5  # how strongly an excluded text pushes the query away; the wanted side weighs 1
+MAX_PARTS = 64  # texts of one question
+MAX_THUMBS = 1000
+MAX_DEPTH = 10_000  # rows to page through at a terminal
+DEFAULT_TRADEOFF = 0.5  # of --diverse: relevance and variety weigh the same
 
 Vector = npt.NDArray[np.float32]
+Mode = Literal["vectors", "hybrid", "keywords"]
+
+_BOOST = re.compile(r"(?s)(.*[^\\])\^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf))", re.IGNORECASE)
+_FRAGMENT = re.compile(r"(.+)#t=(?:npt:)?([0-9:.]*)(?:,([0-9:.]+))?")
+_SORT = re.compile(r"(?s)\s*(\S|\S.*?\S)(?:\s+(asc|desc))?\s*", re.IGNORECASE)
+
+
+class Weighted(NamedTuple):
+    """A sentence and how much it counts; below zero it pushes away."""
+
+    text: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
-class Query:
-    """One question.
+class Media:
+    """A picture, or a part of a video, to find clips like it.
 
     Attributes:
-        text: a sentence, or None.
-        like: the id of a clip to resemble, or None.
-        vector: (dim,) float32, for embeddings the caller brings, or None.
-        exclude: sentences to move away from.
-        k: number of clips wanted.
-        where: a filter in SQL WHERE syntax, or None.
+        path: the file.
+        start_s, end_s: of a video, half-open, seconds from its first instant; None is its end.
     """
 
-    text: str | None = None
-    like: str | None = None
-    vector: Vector | None = None
-    exclude: tuple[str, ...] = ()
-    k: int = 10
-    where: str | None = None
+    path: Path
+    start_s: float = 0.0
+    end_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= MAX_K:
-            raise QueryError(f"k is {self.k}; it must be 1 to {MAX_K}")
-        for text in (self.text, *self.exclude):
-            _check_text(text)
-        if self.text is None and self.like is None and self.vector is None:
-            raise QueryError("nothing to search for; give a sentence, a clip id or a vector")
+        if not (math.isfinite(self.start_s) and self.start_s >= 0 and (self.end_s is None or self.start_s < self.end_s < math.inf)):
+            raise QueryError(f"{self}: a part of a video starts at 0 seconds or later and ends after it starts")
+
+    def __str__(self) -> str:
+        if not self.start_s and self.end_s is None:
+            return str(self.path)
+        return f"{self.path}#t={self.start_s:g}" + ("" if self.end_s is None else f",{self.end_s:g}")
+
+    @classmethod
+    def parse(cls, text: str) -> Media:
+        """Read a path with or without a time: `video.mp4#t=3,9`.
+
+        The time is a temporal fragment of Media Fragments URI 1.0 (W3C, 2012, section 4.2.1): seconds or [hh:]mm:ss.
+        """
+        match = _FRAGMENT.fullmatch(text)
+        if match is None or Path(text).exists():
+            return cls(Path(text))
+        path, start, end = match.groups()
+        if not start and end is None:
+            raise QueryError(f"{text!r} names no time; write #t=3,9 or #t=3 or #t=,9")
+        return cls(Path(path), _seconds(start or "0", text), None if end is None else _seconds(end, text))
 
 
-def compose(query: Query, *, dim: int, encode: Callable[[Sequence[str]], Vector], vector_of: Callable[[str], Vector]) -> Vector:
-    """Return the query as one unit vector (dim,) float32.
+class Rocchio(NamedTuple):
+    """Weights of the question, the mean liked clip and the mean disliked one.
 
-    Args:
-        query: what is asked.
-        dim: length of the index's vectors.
-        encode: texts to unit rows (n, dim).
-        vector_of: a clip's id to its vector.
+    Defaults: Manning, Raghavan, Schütze, Introduction to Information Retrieval (2008), section 9.1.1.
     """
-    parts: list[Vector] = []
-    if query.vector is not None:
-        parts.append(_check_vector(query.vector, dim))
-    if query.like is not None:
-        parts.append(vector_of(query.like))
-    texts = [*([query.text] if query.text is not None else []), *query.exclude]
-    encoded = encode(texts) if texts else np.zeros((0, dim), dtype=np.float32)
-    if query.text is not None:
-        parts.append(encoded[0])
-        encoded = encoded[1:]
-    total = np.sum([_unit(part) for part in parts], axis=0)
-    if len(encoded):
-        total = _unit(total) - NEGATIVE_WEIGHT * _unit(encoded.sum(axis=0))
-    if float(np.linalg.norm(total)) < 1e-6:
-        raise QueryError("the wanted and the excluded parts cancel each other; drop one of them")
-    return _unit(total)
+
+    alpha: float = 1.0
+    beta: float = 0.75
+    gamma: float = 0.15
 
 
-def _check_text(text: str | None) -> None:
-    if text is None:
-        return
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One question. What describes the clips, then which rows, then what becomes of the ranking.
+
+    Attributes:
+        texts: sentences with weights.
+        like: ids of clips, and files, to resemble.
+        vector: (dim,) float32, for embeddings the caller brings, or None.
+        exclude: sentences to move away from.
+        up, down: ids of clips found good and bad (relevance feedback).
+        rocchio: how much those count.
+        then: what happens later in the same source video, in order; the answer is chains of clips.
+        mode: rank by "vectors", by "keywords" in the captions, or by both, "hybrid". In the last two, words in "double quotes" must occur.
+        hybrid_weight: None fuses ranks; 0 to 1 adds scores, each scaled to 0..1: 1 is vectors alone, 0 keywords alone.
+        keyword_column: the column of the keywords.
+        k: clips wanted, or videos with `group`, or chains with `then`.
+        where: a filter in SQL WHERE syntax.
+        cursor: of the page before; every other field must be as it was then.
+        min_score: least cosine (of every clip of a chain; with mode "keywords", least BM25).
+        per_video: clips of one source video at most; with `group`, clips shown of each.
+        dedupe: cosine from which a clip is folded into the better one it resembles.
+        diverse: balance of relevance (1) and variety (0) by maximal marginal relevance; None leaves the ranking.
+        sort: a column, perhaps with `desc`: the order in which the k best are shown.
+        group: "video": k source videos, each with its best clips.
+        recall: share of the true nearest clips that an approximate plan must find on average.
+        exact: score every clip that passes.
+    """
+
+    texts: tuple[Weighted, ...] = ()
+    like: tuple[str | Media, ...] = ()
+    vector: Vector | None = None
+    exclude: tuple[str, ...] = ()
+    up: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+    rocchio: Rocchio = field(default_factory=Rocchio)
+    then: tuple[str, ...] = ()
+    mode: Mode = "vectors"
+    hybrid_weight: float | None = None
+    keyword_column: str = "caption"
+    k: int = 10
+    where: str | None = None
+    cursor: str | None = None
+    min_score: float | None = None
+    per_video: int | None = None
+    dedupe: float | None = None
+    diverse: float | None = None
+    sort: str | None = None
+    group: str | None = None
+    recall: float = 0.95
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        _check_whole("k", self.k, 1, MAX_K)
+        sentences = [*(text for text, _ in self.texts), *self.exclude, *self.then]
+        if len(sentences) > MAX_PARTS or len(self.like) > MAX_PARTS or len(self.up) + len(self.down) > MAX_THUMBS:
+            raise QueryError(f"a question has at most {MAX_PARTS} texts, {MAX_PARTS} examples and {MAX_THUMBS:,} thumbs")
+        for text in sentences:
+            _check_text(text)
+        if not (self.texts or self.like or self.vector is not None or self.up):
+            raise QueryError("nothing to search for; give a sentence, a clip or a file it should resemble, or a vector")
+        for text, weight in self.texts:
+            if not math.isfinite(weight):
+                raise QueryError(f"the weight of {text!r:.60} is {weight}; it must be a finite number")
+        if not all(math.isfinite(weight) and weight >= 0 for weight in self.rocchio):
+            raise QueryError(f"{self.rocchio} must be finite numbers of 0 or more")
+        self._check_refinements()
+        self._check_combination()
+
+    def _check_refinements(self) -> None:
+        if self.min_score is not None and not math.isfinite(self.min_score):
+            raise QueryError(f"min_score is {self.min_score}; it must be a finite number")
+        if self.per_video is not None:
+            _check_whole("per_video", self.per_video, 1, MAX_K)
+        _check_share("dedupe", self.dedupe, above=0)
+        _check_share("diverse", self.diverse)
+        _check_share("hybrid_weight", self.hybrid_weight)
+        _check_share("recall", self.recall, above=0)
+        if self.sort is not None and not _SORT.fullmatch(self.sort):
+            raise QueryError(f"sort is {self.sort!r}; give a column, or a column and desc")
+        if self.group not in (None, "video"):
+            raise QueryError(f"group is {self.group!r}; hits can be grouped by video")
+        if self.mode not in ("vectors", "hybrid", "keywords"):
+            raise QueryError(f"mode is {self.mode!r}; choose from vectors, hybrid, keywords")
+
+    def _check_combination(self) -> None:
+        if self.mode != "vectors" and not self.texts:
+            raise QueryError("a search for keywords needs a text")
+        if self.mode == "keywords" and (self.like or self.vector is not None or self.exclude or self.up or self.down):
+            raise QueryError("keywords alone compare no vectors: drop the examples and exclusions, or use hybrid")
+        if self.hybrid_weight is not None and self.mode != "hybrid":
+            raise QueryError("hybrid_weight has a meaning only with hybrid")
+        if self.then and (self.mode != "vectors" or self.per_video or self.dedupe or self.diverse is not None or self.sort or self.group):
+            raise QueryError("then cannot be combined with hybrid, keyword, per-video, dedupe, diverse, sort or group")
+
+    @property
+    def order(self) -> tuple[str, bool] | None:
+        """The column of `sort`, and whether it falls."""
+        match = _SORT.fullmatch(self.sort) if self.sort else None
+        return (match[1], (match[2] or "").lower() == "desc") if match else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what differs from the defaults, for `json`; `from_json` reads it."""
+        values = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+            if value is not default and (entry.name == "vector" or value != default):
+                values[entry.name] = _plain(value)
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Query:
+        """Read an object with the names above, or "text" for one sentence; `like` takes clip ids and {"file": "video.mp4#t=3,9"}."""
+        from vidsearch._query_json import read  # only for questions that come as JSON
+
+        return cls(**read(values, {entry.name: entry.default for entry in fields(cls)}))
+
+
+def weighted(text: str) -> Weighted:
+    r"""Read a sentence with a weight as Lucene writes it, `a dog^0.5`; `\^` is a plain ^."""
+    match = _BOOST.fullmatch(text)
+    if match is None:
+        return Weighted(text.replace("\\^", "^"))
+    try:
+        return Weighted(match[1].replace("\\^", "^"), float(match[2]))
+    except ValueError:
+        raise QueryError(f"{match[2]!r} in {text!r:.60} is no weight; write a number after ^, or \\^ for a plain ^") from None
+
+
+def example(name: str) -> str | Media:
+    """Read what --like takes: a file that is there (perhaps with #t=3,9), else the id of a clip."""
+    try:
+        media = Media.parse(name)
+        return media if media.path.exists() else name
+    except (OSError, ValueError) as error:  # a name no file can have
+        if isinstance(error, QueryError):
+            raise
+        return name
+
+
+def sentences(texts: Sequence[str | tuple[str, float]]) -> tuple[Weighted, ...]:
+    """Return texts, with or without a weight each, as `Query.texts` has them."""
+    return tuple(Weighted(text) if isinstance(text, str) else Weighted(*text) for text in texts)
+
+
+def examples(like: str | Path | Media | Sequence[str | Path | Media]) -> tuple[str | Media, ...]:
+    """Return clip ids and files as `Query.like` has them: a str is an id, so a text from outside never names a file."""
+    items = [like] if isinstance(like, str | Path | Media) else like
+    return tuple(Media(item) if isinstance(item, Path) else item for item in items)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Media):
+        return {"file": str(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _seconds(text: str, whole: str) -> float:
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(part >= 60 for part in parts[1:]):
+        raise QueryError(f"{text!r} in {whole!r} is no time; write seconds or hh:mm:ss")
+    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
+
+
+def _check_text(text: str) -> None:
     if not text.strip():
         raise QueryError("the query is empty; describe in a sentence what the clip shows")
     if len(text) > MAX_TEXT:
         raise QueryError(f"the query has {len(text):,} characters; at most {MAX_TEXT:,} are allowed")
 
 
-def _check_vector(vector: Vector, dim: int) -> Vector:
-    vector = np.asarray(vector, dtype=np.float32)
-    if vector.shape != (dim,):
-        raise QueryError(f"the query vector has shape {vector.shape}; this index holds vectors of shape ({dim},)")
-    if not np.isfinite(vector).all() or not vector.any():
-        raise QueryError("the query vector must be finite and not all zero")
-    return vector
+def _check_whole(name: str, value: int, least: int, most: int) -> None:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise QueryError(f"{name} is {value}; it must be {least} to {most}")
 
 
-def _unit(vector: Vector) -> Vector:
-    unit: Vector = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
-    return unit
+def _check_share(name: str, value: float | None, *, above: float | None = None) -> None:
+    if value is not None and not (0 <= value <= 1 and value != above):
+        raise QueryError(f"{name} is {value}; it must be " + ("above 0, at most 1" if above == 0 else "0 to 1"))

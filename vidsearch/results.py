@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
@@ -18,12 +18,17 @@ class Hit:
 
     Attributes:
         rank: 1 for the best.
-        score: exact cosine of the query and the clip (of float16 vectors), -1 to 1.
+        score: what it is ranked by: the exact cosine of the query and the clip (of float16 vectors), -1 to 1; the fused score in a
+            hybrid search, BM25 in one for keywords, the sum of the cosines of a chain.
         clip_id: names the clip for ever, whichever index it is in.
         video: path of the file, relative to the folder that was indexed.
         start_s, end_s: where the clip lies in that file, seconds.
         caption: None when the clip came without one.
         metadata: every further column of its row.
+        cosine: in a hybrid search.
+        duplicates: where near-duplicates are folded: how many of the rows read for this page went into this one.
+        group: the further clips of its source video, best first, where hits are grouped.
+        chain: the clips in order, this one first, where something had to happen then.
     """
 
     rank: int
@@ -34,11 +39,28 @@ class Hit:
     end_s: float
     caption: str | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    cosine: float | None = None
+    duplicates: int | None = None
+    group: tuple[Hit, ...] | None = None
+    chain: tuple[Hit, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return one flat object: rank, score, the five columns of every clip, then its metadata."""
-        core = {name: getattr(self, name) for name in ("rank", "score", *CORE_COLUMNS)}
-        return {**core, **self.metadata}
+        """Return one object: rank, score, what the search says of it, the five columns of every clip, then its metadata."""
+        said = {name: getattr(self, name) for name in ("cosine", "duplicates") if getattr(self, name) is not None}
+        core = {name: getattr(self, name) for name in CORE_COLUMNS}
+        clips = {name: [hit.to_json() for hit in hits] for name in ("group", "chain") if (hits := getattr(self, name)) is not None}
+        return {"rank": self.rank, "score": self.score, **said, **core, **self.metadata, **clips}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rows there are; at least so many when `exact` is False."""
+
+    rows: int
+    exact: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.rows:,}" if self.exact else f"at least {self.rows:,}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,8 @@ class Certificate:
         lists: inverted lists visited, of `all_lists`.
         codes: rows compared by their codes.
         scored: rows scored exactly.
-        recall: share of the true nearest rows that such an answer holds, as calibrated when the index was built; 1 for exact plans.
+        recall: share of the true nearest rows that such an answer holds, as measured when the index was built; 1 for
+            exact plans, None where it was never measured.
         recall_low, recall_high: its 95 % interval.
     """
 
@@ -65,7 +88,7 @@ class Certificate:
     all_lists: int = 0
     codes: int = 0
     scored: int = 0
-    recall: float = 1.0
+    recall: float | None = 1.0
     recall_low: float = 1.0
     recall_high: float = 1.0
 
@@ -82,6 +105,10 @@ class Hits(Sequence[Hit]):
         timings_ms: milliseconds by stage.
         skipped: damaged segments that could not be asked, each with its reason; empty is the rule.
         certificate: how sure the answer is.
+        total: the rows that can be paged through, before any are folded or left out: those that pass the filter, and the threshold, and
+            hold a keyword where these are asked for.
+        cursor: gives the next page; None on the last one. (A page after it may turn out empty where rows are folded or left out.)
+        parts: where nothing passes, how many rows each part of the filter passes alone.
     """
 
     hits: tuple[Hit, ...]
@@ -91,6 +118,9 @@ class Hits(Sequence[Hit]):
     timings_ms: dict[str, float] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     certificate: Certificate | None = None
+    total: Count = Count(0)
+    cursor: str | None = None
+    parts: tuple[tuple[str, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -108,6 +138,12 @@ class Hits(Sequence[Hit]):
     def to_json(self) -> list[dict[str, Any]]:
         """Return one flat object a hit, see `Hit.to_json`."""
         return [hit.to_json() for hit in self.hits]
+
+    def explain(self) -> dict[str, Any]:
+        """Return how the answer was found, ready for JSON."""
+        found = asdict(self.certificate) if self.certificate else {"plan": "none", "reason": self.plan, "rows": self.rows, "matching": 0}
+        total = {"total": self.total.rows, "total_is_exact": self.total.exact}
+        return {**found, **total, "timings_ms": self.timings_ms, "parts": dict(self.parts), "cursor": self.cursor}
 
     def to_table(self) -> pa.Table:
         """Return the hits as a pyarrow.Table, one row a hit."""

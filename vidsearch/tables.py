@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.cells import cell_len, set_cell_size
 
-from vidsearch.results import Hits
+from vidsearch.results import Hit, Hits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,10 +33,7 @@ def print_hits(hits: Hits) -> None:
     Plain text laid out here, not a rich table: importing that takes a tenth of a cold query's time.
     """
     if hits.hits:
-        rows = [
-            (str(hit.rank), f"{hit.score:.3f}", visible(hit.video), f"{hit.start_s:.1f}–{hit.end_s:.1f}", visible(hit.caption or "–"))
-            for hit in hits
-        ]
+        rows = [row for hit in hits for row in _rows(hit)]
         titles = ("", "score", "video", "seconds", "caption")
         widths = [max(cell_len(row[column]) for row in (titles, *rows)) for column in range(5)]
         widths[2] = min(widths[2], _width() // 3)
@@ -45,7 +42,47 @@ def print_hits(hits: Hits) -> None:
         for row in rows:
             print(_line(row, widths))
     took = sum(hits.timings_ms.values())
-    print(_styled(f"{hits.plan}; {took:,.0f} ms", DIM, sys.stderr), file=sys.stderr)
+    _note(f"{hits.plan}; {took:,.0f} ms")
+    if hits.cursor is not None:
+        _note(f"more of {hits.total}: --cursor {hits.cursor}")
+
+
+def _rows(hit: Hit) -> list[tuple[str, ...]]:
+    """Return the lines of a hit: its own, and those of the clips that came with it."""
+    rank = str(hit.rank)
+    if hit.chain is not None:
+        first, *others = hit.chain
+        return [(rank, f"{hit.score:.3f}", *_told(first)), *(("then", f"{clip.score:.3f}", *_told(clip)) for clip in others)]
+    return [(rank, f"{hit.score:.3f}", *_told(hit)), *(("", f"{clip.score:.3f}", *_told(clip)) for clip in hit.group or ())]
+
+
+def _told(hit: Hit) -> tuple[str, str, str]:
+    alike = f"  [{hit.duplicates:,} alike]" if hit.duplicates else ""
+    return visible(hit.video), f"{hit.start_s:.1f}–{hit.end_s:.1f}", visible(hit.caption or "–") + alike
+
+
+def print_explanation(hits: Hits) -> None:
+    """Print to stderr how an answer was found: plan, rows, effort, recall and time of each stage."""
+    certificate = hits.certificate
+    lines = [("plan", hits.plan), ("rows", f"{hits.matching:,} of {hits.rows:,} pass, {hits.total} to page through")]
+    if certificate is not None:
+        effort = f"{certificate.lists:,} of {certificate.all_lists:,} lists, {certificate.codes:,} codes, {certificate.scored:,} vectors"
+        sure = f"{certificate.recall_low:.3f} to {certificate.recall_high:.3f} at 95 %"
+        recall = "not measured" if certificate.recall is None else f"{certificate.recall:.3f} ({sure})"
+        lines += [("compared", effort), ("recall", recall)]
+    lines.append(("time", ", ".join(f"{name} {taken:,.2f} ms" for name, taken in hits.timings_ms.items())))
+    for name, text in lines:
+        _note(f"{name:10}{text}")
+
+
+def print_parts(hits: Hits) -> None:
+    """Print to stderr how many rows each part of a filter passes that, as a whole, nothing passes."""
+    for part, number in hits.parts:
+        _note(f"{number:>12,} pass {visible(part)}" + (" alone" if len(hits.parts) > 1 else ""))
+
+
+def _note(text: str) -> None:
+    print(_styled(text, DIM, sys.stderr), file=sys.stderr)
 
 
 def visible(text: Any) -> str:

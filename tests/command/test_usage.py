@@ -113,7 +113,7 @@ def test_info_describes_rows_columns_and_quarantine(vidsearch, index):
         (["query", "x", "-k", "many"], 2, "'many' is not a valid int"),
         (["query", "x", "--format", "xml"], 2, "xml"),
         (["query", "x", "--frobnicate"], 2, "No such option"),
-        (["query"], 2, "Missing argument"),
+        (["query"], 2, "nothing to search for"),
         (["similar", "nobody"], 2, "no clip 'nobody'"),
         (["similar", "clip0", "--where", "aestetic > 5"], 2, "aesthetic"),
         (["similar", "clip0", "--where", "aesthetic > 'high'"], 2, "aesthetic"),
