@@ -133,7 +133,7 @@ def _recalls(
     order = measured.indexes[0].nearest_lists(prepared)[0]
     counts = np.sum([index.counts(chosen) for index, chosen in zip(measured.indexes, selections, strict=True)], axis=0)
     for index, part, chosen in zip(measured.indexes, measured.parts, selections, strict=True):
-        index.collect(prepared, [order], chosen, depth=depth, first=part.first, into=candidates)
+        index.collect(prepared, [order], chosen, share=1.0, depth=depth, first=part.first, into=candidates)
     held = int(candidates.counts[0])
     best = np.argsort(-candidates.scores[0, :held], kind="stable")
     rows = candidates.rows[0, :held][best]

@@ -79,9 +79,12 @@ def by_codes(parts: Sequence[Part], queries: Queries, depth: int, effort: Effort
 
     The lists to visit are chosen once for all segments: the nearest, until they hold the share of the rows that pass which `effort` asks.
     """
+    if not len(queries):
+        return []
     candidates = Candidates.empty(len(queries), effort.depth)
-    shared = [part for part in parts if part.index is not None and part.index.lists > 1 and part.selection.count]
-    alone = [part for part in parts if (part.index is None or part.index.lists == 1) and part.selection.count]
+    asked = [part for part in parts if part.selection.count]
+    shared = [part for part in asked if part.index is not None and not part.index.exact]
+    alone = [part for part in asked if part.index is None or part.index.exact]
     if shared:
         _probe(shared, queries, effort, candidates)
     found = []
@@ -109,7 +112,7 @@ def _probe(parts: Sequence[Part], queries: Queries, effort: Effort, candidates: 
         visits.append(chosen[held[chosen] > 0])
     candidates.lists[:] = [len(chosen) for chosen in visits]
     for index, part in zip(indexes, parts, strict=True):
-        index.collect(prepared, visits, part.selection, depth=effort.depth, first=part.first, into=candidates)
+        index.collect(prepared, visits, part.selection, share=effort.share, depth=effort.depth, first=part.first, into=candidates)
 
 
 def _rescored(parts: Sequence[Part], rows: Ids, query: npt.NDArray[np.float32], depth: int) -> Iterable[tuple[Scores, Ids]]:

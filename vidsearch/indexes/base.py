@@ -113,11 +113,13 @@ class VectorIndex(ABC):
     Attributes:
         rows, dim: shape of the vectors.
         lists: inverted lists, 1 where there are none.
+        exact: whether its candidates are the answer.
     """
 
     rows: int
     dim: int
     lists: int = 1
+    exact: bool = False
 
     @abstractmethod
     def prepare(self, queries: Queries) -> Any:
@@ -132,13 +134,16 @@ class VectorIndex(ABC):
         """Return how many of the rows that pass lie in each inverted list, (lists,) int64."""
 
     @abstractmethod
-    def collect(self, prepared: Any, visits: Sequence[Ids], selection: Selection, *, depth: int, first: int, into: Candidates) -> None:
+    def collect(
+        self, prepared: Any, visits: Sequence[Ids], selection: Selection, *, share: float, depth: int, first: int, into: Candidates
+    ) -> None:
         """Add this segment's best rows.
 
         Args:
             prepared: of `prepare`.
             visits: for each query the lists to visit, nearest first.
             selection: rows that may be found.
+            share: of the rows to compare, for kinds that have no lists to visit.
             depth: rows to keep for each query.
             first: number of this segment's first row.
             into: what other segments found; keeps at most `depth` rows a query, or a few more.

@@ -43,6 +43,8 @@ def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: None
 class FlatIndex(VectorIndex):
     """Scans the stored float16 rows; its candidates are the exact answer."""
 
+    exact = True
+
     def __init__(self, vectors: Vectors) -> None:
         self.rows, self.dim = vectors.shape
         self._vectors = vectors
@@ -62,8 +64,10 @@ class FlatIndex(VectorIndex):
     def counts(self, selection: Selection) -> Ids:
         return np.array([selection.count], dtype=np.int64)
 
-    def collect(self, prepared: Queries, visits: Sequence[Ids], selection: Selection, *, depth: int, first: int, into: Candidates) -> None:
-        del visits
+    def collect(
+        self, prepared: Queries, visits: Sequence[Ids], selection: Selection, *, share: float, depth: int, first: int, into: Candidates
+    ) -> None:
+        del visits, share
         merge(scan(prepared, self._vectors, depth, selection), depth=depth, first=first, into=into)
         into.compared += selection.count * len(prepared)
 

@@ -99,8 +99,9 @@ def _untouched(template: Template) -> Any:
 
 def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: Template) -> IvfPqIndex:
     """Return a searchable index over the vectors (n, dim) that the files were built from; codes are mapped, not read."""
-    offsets = np.frombuffer(map_file(LISTS), dtype="<i8").copy()
-    if len(offsets) != template.lists + 1 or offsets[0] != 0 or offsets[-1] != len(vectors) or (np.diff(offsets) < 0).any():
+    held = map_file(LISTS)
+    offsets = np.frombuffer(held[: len(held) // 8 * 8], dtype="<i8").copy()
+    if len(held) != 8 * (template.lists + 1) or offsets[0] != 0 or offsets[-1] != len(vectors) or (np.diff(offsets) < 0).any():
         raise IndexCorruptError(f"{LISTS}: does not part {len(vectors)} rows into {template.lists} lists")
     data, blocks = map_file(CODES), -(-len(vectors) // BLOCK_ROWS)
     if len(data) != blocks * BLOCK_ROWS * template.code_bytes:
@@ -155,9 +156,12 @@ class IvfPqIndex(VectorIndex):
         counted: Ids = count_by_list(words.ctypes.data, self.offsets)
         return counted
 
-    def collect(self, prepared: Prepared, visits: Sequence[Ids], selection: Selection, *, depth: int, first: int, into: Candidates) -> None:
+    def collect(
+        self, prepared: Prepared, visits: Sequence[Ids], selection: Selection, *, share: float, depth: int, first: int, into: Candidates
+    ) -> None:
         from vidsearch.indexes._kernels import scan_codes
 
+        del share
         lists, askers = _in_order(visits)
         biases = prepared.nearness[askers, lists] + prepared.starts[askers]
         words = None if selection.everything else selection.words
