@@ -23,7 +23,7 @@ from indexer.rows import concatenate
 from vidsearch.corpus import Corpus
 from vidsearch.errors import VidsearchError
 from vidsearch.indexes.base import kind_for, sample_rows
-from vidsearch.registry import plugin
+from vidsearch.registry import names, plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 from vidsearch.storage.manifest import Manifest, SegmentRef
@@ -35,6 +35,7 @@ TIER = 8  # segments of a size that are written as one, and the step from one si
 MAX_SAMPLE_ROWS = 262_144  # 0.8 GB at 768 dimensions
 PARTITIONS = 2  # text columns by which the rows of a list are sorted
 FEW_VALUES = 64
+FEW_ROWS = 4096  # that tell whether a column may have few values
 RECALIBRATE = 2.0  # times the rows there were at the last calibration
 
 EncodeTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -58,7 +59,7 @@ def fold(
 
     Args:
         root: the index.
-        index_factory: a FAISS factory string in place of what is chosen here.
+        index_factory: a FAISS factory string, or the name of an index plug-in, in place of what is chosen here.
         seed: of all that is drawn.
         encode_texts: the model's text side, for captions to train and calibrate with.
         queries: (q, dim) float32, text queries as vectors, in place of captions.
@@ -70,7 +71,7 @@ def fold(
     template, probes = index.manifest.template, None
     if kind != "flat" and template is None:
         probes = probes_for(index, encode_texts=encode_texts, queries=queries, seed=seed)
-        template = _train(root, index, kind, index_factory, probes, seed)
+        template = _train(root, index, kind, index_factory if kind == "faiss_factory" else None, probes, seed)
     for group in _groups(index.segments, kind):
         _fold_group(root, group, kind=kind, template=template)
     if kind == "ivfpq":
@@ -84,7 +85,9 @@ def fold(
 def _kind(index: Corpus, factory: str | None) -> str:
     if index.manifest.template is not None:
         return next(str(segment.info["index"]) for segment in index.segments if segment.info["index"] != "flat")
-    return "faiss_factory" if factory else kind_for(len(index))
+    if factory is None:
+        return kind_for(len(index))
+    return factory if factory in names("vidsearch.indexes") else "faiss_factory"
 
 
 def _groups(all_segments: Sequence[Segment], kind: str) -> list[list[Segment]]:
@@ -135,12 +138,16 @@ def _order(lists: npt.NDArray[np.int32], rows: pa.Table) -> npt.NDArray[np.int64
     A filter on such a column then leaves long runs of rows, and the blocks of codes between them are not read.
     """
     keys: list[npt.NDArray[Any]] = []
-    for name in rows.column_names:
-        if pa.types.is_string(rows.schema.field(name).type) and len(keys) < PARTITIONS:
-            encoded = rows[name].combine_chunks().dictionary_encode()
-            if len(encoded.dictionary) <= FEW_VALUES:
+    for field in rows.schema:
+        if len(keys) < PARTITIONS and pa.types.is_string(field.type) and _few_values(rows[field.name].slice(0, FEW_ROWS)):
+            encoded = rows[field.name].combine_chunks().dictionary_encode()
+            if _few_values(encoded.dictionary):
                 keys.append(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False))
     return np.lexsort((*keys[::-1], lists))
+
+
+def _few_values(column: pa.ChunkedArray | pa.Array) -> bool:
+    return 1 < len(column.unique()) <= FEW_VALUES
 
 
 def _replace(manifest: Manifest, replaced: set[str], folded: SegmentRef) -> Manifest:

@@ -79,7 +79,7 @@ def build(
         run.commit()  # whatever went wrong, what was embedded is kept
     if not summary.interrupted:
         timer = time.perf_counter()
-        fold(root, index_factory=index_factory, seed=seed)
+        fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts)
         summary.write_s += time.perf_counter() - timer
     final = open_index(root)
     summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)

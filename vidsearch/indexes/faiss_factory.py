@@ -51,11 +51,12 @@ def train(sample: Queries, *, queries: Queries | None = None, rows: int, seed: i
         index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise UsageError(f"index factory {factory!r} does not fit {sample.shape[1]} dimensions: {_last_line(error)}") from error
-    innermost: Any = index
-    while isinstance(innermost, faiss.IndexPreTransform):
-        innermost = faiss.downcast_index(innermost.index)
+    innermost = _innermost(index)
     if isinstance(innermost, faiss.IndexIVFPQ | faiss.IndexPQ):
         innermost.do_polysemous_training = False  # a minute's work that no search here uses
+        innermost.pq.cp.min_points_per_centroid = 1  # FAISS warns below 39; whoever writes the string has chosen
+    if isinstance(innermost, faiss.IndexIVF):
+        innermost.cp.min_points_per_centroid = 1
     try:
         index.train(sample)
         index.add(sample[:1])  # some types train and cannot add, or have another metric than was asked
@@ -99,6 +100,12 @@ def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: Temp
     if (index.ntotal, index.d) != vectors.shape or index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise IndexCorruptError(f"{FILE}: holds {index.ntotal} x {index.d} vectors instead of {len(vectors)} x {vectors.shape[1]}")
     return FactoryIndex(index, vectors)
+
+
+def _innermost(index: Any) -> Any:
+    while isinstance(index, faiss.IndexPreTransform):
+        index = faiss.downcast_index(index.index)
+    return index
 
 
 def _parsed(data: bytes | memoryview) -> Any:
