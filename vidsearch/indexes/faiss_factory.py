@@ -52,7 +52,7 @@ def train(sample: Queries, *, queries: Queries | None = None, rows: int, seed: i
     except RuntimeError as error:
         raise UsageError(f"index factory {factory!r} does not fit {sample.shape[1]} dimensions: {_last_line(error)}") from error
     innermost = _innermost(index)
-    if isinstance(innermost, faiss.IndexIVFPQ | faiss.IndexPQ):
+    if hasattr(innermost, "do_polysemous_training"):  # one of product quantizers
         innermost.do_polysemous_training = False  # a minute's work that no search here uses
         innermost.pq.cp.min_points_per_centroid = 1  # FAISS warns below 39; whoever writes the string has chosen
     if isinstance(innermost, faiss.IndexIVF):
