@@ -15,12 +15,12 @@ import numpy as np
 
 from vidsearch import cursor
 from vidsearch.compose import Encode, compose
-from vidsearch.corpus import Corpus, Ranked
-from vidsearch.page import Ranker, chained_hits, cut, hits_of, over, total
+from vidsearch.corpus import Corpus, Ranked, Rows
+from vidsearch.page import Ranker, chained_hits, column_of, cut, hits_of, over, total, whole
 from vidsearch.query import Media, Query, Vector
 from vidsearch.results import Count, Hits
 from vidsearch.selection import Selection
-from vidsearch.streams import Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
+from vidsearch.streams import Scores, Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
 
 if TYPE_CHECKING:
     from vidsearch.chains import Chains
@@ -62,6 +62,16 @@ def count(corpus: Corpus, query: Query, means: Means) -> Count:
     return total(stream, query)
 
 
+def rank(corpus: Corpus, query: Query, means: Means, wanted: int | None) -> tuple[Rows, Scores]:
+    """Return the rows that answer a question, best first, and their scores: the best so many, or all; pages and chains left aside."""
+    (question,) = _questions(corpus, [query], means)
+    if not question.matching:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    (vectors,) = _vectors(corpus, [query], means)
+    ranking = _ranker(corpus, query, vectors, means)(question.selections, None)
+    return whole(corpus, query, Stream(ranking, first=min(wanted or COUNTED_AT_FIRST, question.matching), limit=question.matching), wanted)
+
+
 @dataclass
 class _Question:
     query: Query
@@ -91,6 +101,8 @@ def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_
     questions = []
     for query in queries:
         position = cursor.read(version, query)
+        if query.order is not None:
+            column_of(corpus, query.order[0])  # before any work, and also where nothing passes
         timings: dict[str, float] = {}
         with _stage([timings], "filter"):
             if query.where not in passing:

@@ -7,14 +7,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsearch.answer import Means, answer, count
-from vidsearch.corpus import Corpus
+from vidsearch.answer import Means, answer, count, rank
+from vidsearch.corpus import Corpus, Rows
 from vidsearch.encoders import load_text_encoder
 from vidsearch.errors import QueryError
 from vidsearch.query import Media, Mode, Query, Rocchio, Vector, examples, sentences
 from vidsearch.results import Count, Hits
 from vidsearch.storage import manifest as manifests
-from vidsearch.streams import Words
+from vidsearch.streams import Scores, Words
 
 if TYPE_CHECKING:
     from vidsearch.encoders.base import Encoder, TextEncoder
@@ -159,6 +159,10 @@ class Index(Corpus):
     def count_of(self, query: Query) -> Count:
         """Return how many clips a question could page through."""
         return count(self, query, self._means)
+
+    def rank(self, query: Query, wanted: int | None = None) -> tuple[Rows, Scores]:
+        """Return the rows that answer a question, all or so many, best first, with their scores; `k` and what shapes a page do not count."""
+        return rank(self, query, self._means, wanted)
 
     @cached_property
     def _means(self) -> Means:

@@ -65,6 +65,17 @@ def cut(corpus: Corpus, query: Query, stream: Stream, position: int) -> Page:
     return Page(position, stream.rows[places], stream.scores[places], cosines, duplicates[chosen], more)
 
 
+def whole(corpus: Corpus, query: Query, stream: Stream, wanted: int | None) -> tuple[Rows, Scores]:
+    """Return the rows that remain of a ranking and their scores: the best so many, or all; it is read as far as that takes."""
+    while True:
+        stream.grow(stream.limit if wanted is None else wanted)
+        candidates = np.flatnonzero(_passing(stream, query))
+        if over(stream, query) or (wanted is not None and len(candidates) >= wanted):
+            places = candidates[_remaining(corpus, query, stream.rows[candidates])[0]][:wanted]
+            if over(stream, query) or wanted is None or len(places) == wanted:
+                return stream.rows[places], stream.scores[places]
+
+
 def over(stream: Stream, query: Query) -> bool:
     """Whether a ranking has been read as far as it can matter: to its end, or below the threshold."""
     return stream.done or (query.min_score is not None and stream.last is not None and stream.last.floor < query.min_score)
@@ -121,7 +132,7 @@ def hits_of(corpus: Corpus, query: Query, page: Page, selections: Sequence[Selec
     if query.group:
         members = _members(corpus, query, page, selections, ranker)
         hits = [replace(hit, group=group) for hit, group in zip(hits, members, strict=True)]
-    return tuple(hits if query.order is None else _sorted(corpus, hits, *query.order))
+    return tuple(hits if query.order is None else _sorted(hits, column_of(corpus, query.order[0]), falling=query.order[1]))
 
 
 def chained_hits(corpus: Corpus, page: Page, chains: Chains) -> tuple[Hit, ...]:
@@ -167,13 +178,18 @@ def _members(corpus: Corpus, query: Query, page: Page, selections: Sequence[Sele
     return [tuple(groups[video]) for video in videos]
 
 
-def _sorted(corpus: Corpus, hits: Sequence[Hit], column: str, falling: bool) -> list[Hit]:
-    """Return hits in the order of a column, those without a value last, equal ones by rank."""
-    names = corpus.schema.names
-    known = next((name for name in names if name == column), None) or next((name for name in names if name.lower() == column.lower()), None)
+def column_of(corpus: Corpus, column: str) -> str:
+    """Return a column as the schema spells it; an unknown one raises QueryError."""
+    names = corpus.schema.names if len(corpus) else [column]
+    known = column if column in names else next((name for name in names if name.lower() == column.lower()), None)
     if known is None:
         raise QueryError(f"unknown column {column!r} to sort by; choose from {', '.join(names)}")
-    values = [getattr(hit, known) if known in CORE_COLUMNS else hit.metadata[known] for hit in hits]
+    return known
+
+
+def _sorted(hits: Sequence[Hit], column: str, *, falling: bool) -> list[Hit]:
+    """Return hits in the order of a column, those without a value last, equal ones by rank."""
+    values = [getattr(hit, column) if column in CORE_COLUMNS else hit.metadata[column] for hit in hits]
     missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in values]
     order = sorted((place for place, gone in enumerate(missing) if not gone), key=lambda place: values[place], reverse=falling)
     return [hits[place] for place in (*order, *(place for place, gone in enumerate(missing) if gone))]

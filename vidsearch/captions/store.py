@@ -50,7 +50,7 @@ def build(root: Path, segments: Sequence[Captioned], *, column: str = "caption")
     known = {segment.uuid for segment in segments}
     for path in (root / FOLDER).iterdir() if (root / FOLDER).is_dir() else ():
         if path.name not in known and not path.name.endswith(".tmp"):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def open_keywords(root: Path, segment: Captioned, *, column: str = "caption") -> Keywords:
@@ -88,12 +88,19 @@ def _build(root: Path, segment: Captioned, column: str) -> None:
         digests = {name: _sha256(staged / name) for name in _names(staged)}
         seal = {**_description(segment, column), "files": digests}
         (staged / SEAL).write_text(json.dumps(seal, sort_keys=True), encoding="utf-8")
-        shutil.rmtree(parent / segment.uuid, ignore_errors=True)  # damaged, or of another column
+        _remove(parent / segment.uuid)  # damaged, or of another column
         os.rename(staged, parent / segment.uuid)  # noqa: PTH104
     except ValueError as error:  # tantivy's word for a failed write
         raise OSError(str(error)) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
 
 
 def _matches(folder: Path, segment: Captioned, column: str) -> list[str]:
