@@ -43,6 +43,7 @@ def build_from_vectors(
     vector_column: str | None = None,
     space: Space | None = None,
     index_factory: str | None = None,
+    queries: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
     progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
@@ -61,6 +62,8 @@ def build_from_vectors(
         space: of the model that made the vectors and whose text side answers queries; None is that of the index, or none: then the index
             is asked by vector.
         index_factory: a FAISS factory string in place of the sizes chosen from the number of clips.
+        queries: (q, dim) float32, vectors of texts such as will be asked, to train and calibrate with; None takes the captions where the
+            model is at hand.
         seed: of the template's training.
         progress: called after each block.
 
@@ -82,7 +85,7 @@ def build_from_vectors(
         run.commit()
         run.summary.interrupted = True
     else:
-        fold(root, index_factory=index_factory, seed=seed)
+        fold(root, index_factory=index_factory, queries=queries, seed=seed)
     final = open_index(root)
     summary = run.summary
     summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
