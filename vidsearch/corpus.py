@@ -5,9 +5,10 @@ Rows are numbered through all segments: row r of segment s is `offsets[s] + r`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from vidsearch.calibration import Calibration
 from vidsearch.config import Space
-from vidsearch.errors import IndexCorruptError, QueryError
+from vidsearch.errors import IndexCorruptError, QueryError, UsageError
 from vidsearch.indexes.base import Effort, VectorIndex
 from vidsearch.nearest import Found, Part, by_codes, by_score
 from vidsearch.planner import BLOCK_ROWS, FIXED_BYTES, Costs, Plan, plan
@@ -30,6 +31,8 @@ from vidsearch.storage.template import read_template
 
 if TYPE_CHECKING:
     from vidsearch.filters.tree import Filter
+
+PARSED_FILTERS = 256  # kept, since the same one is asked again and again
 
 Rows = npt.NDArray[np.int64]  # (m,) row numbers through all segments
 Vectors = npt.NDArray[np.float32]  # (m, dim), unit rows
@@ -94,19 +97,49 @@ class Corpus:
         return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
 
     def parse(self, where: str) -> Filter:
-        """Return a filter as a tree, checked against the columns."""
+        """Return a filter as a tree, checked against the columns; one that was asked before is remembered."""
+        return self._parse(where)
+
+    @cached_property
+    def _parse(self) -> Callable[[str], Filter]:
         from vidsearch.filters.parse import parse  # the parser is loaded only when there is something to parse
 
-        return parse(where, self.schema)
+        schema = self.schema
+        return lru_cache(maxsize=PARSED_FILTERS)(lambda where: parse(where, schema))
 
     def select(self, where: str | Filter | None) -> list[Selection]:
         """Return which rows of each segment pass a filter; all without one."""
         if where is None or not self.segments:
             return [everything(segment.rows) for segment in self.segments]
-        from vidsearch.filters.evaluate import evaluate
+        from vidsearch.filters.select import select
 
         condition = self.parse(where) if isinstance(where, str) else where
-        return [Selection.of_mask(evaluate(condition, table)) for table in self.read_columns(sorted(condition.columns))]
+        return [select(condition, segment.columns, segment.rows) for segment in self.segments]
+
+    def explain_filter(self, where: str | Filter) -> list[tuple[str, int]]:
+        """Return each part of a filter that must be met, and how many rows meet it alone: why none meets all."""
+        if not self.segments:
+            return []
+        from vidsearch.filters.tree import And
+
+        condition = self.parse(where) if isinstance(where, str) else where
+        parts = condition.terms if isinstance(condition, And) else (condition,)
+        return [(str(part), sum(selection.count for selection in self.select(part))) for part in parts]
+
+    def value_counts(self, column: str, selections: Sequence[Selection]) -> dict[Any, int]:
+        """Return how many selected rows have each value of a column, most first; None counts the rows without one.
+
+        Fast for columns of few values, which each segment keeps bitmaps of; of any other column every selected value is looked at.
+
+        Raises:
+            UsageError: no such column.
+        """
+        if column not in self.schema.names:
+            raise UsageError(f"unknown column {column!r}; choose from {', '.join(self.schema.names)}")
+        counts: Counter[Any] = Counter()
+        for segment, selection in zip(self.segments, selections, strict=True):
+            counts.update(segment.tally(column, selection))
+        return dict(counts.most_common())
 
     def nearest(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.filters import VALUES, trees
 
 from vidsearch.errors import FilterError
 from vidsearch.filters.evaluate import evaluate
@@ -189,45 +189,6 @@ def test_hostile_patterns_take_linear_time() -> None:
 
 # The oracle: a random tree, its text, and its truth row by row.
 
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "language": st.sampled_from(["en", "de", "fr", "", "EN", "e", "it's"]),
-    "caption": st.sampled_from(["a dog", "", "dog", "100% dog_", "it's", "z", "é"]),
-    "aesthetic": st.sampled_from([5, 5.1, 0, -0.0, 0.1, 1e300, -3]),
-    "score": st.sampled_from([1, 2.5, 0.1, 2**53, 5.0, -1e300]),
-    "half": st.sampled_from([1, 2, 0.5, 65504, -1]),
-    "year": st.sampled_from([2020, 0, -1, 5, 5.5, 2**31, -(2**31), 1e30, 10**25]),
-    "big": st.sampled_from([0, 2**63, 2**64, 2**53 + 1, -1, 5.5]),
-    "is_short": st.booleans(),
-    "day": st.sampled_from(["2024-01-31", "1970-01-01", "0001-01-01", "9999-12-31"]),
-    "nothing": st.sampled_from([1, "x"]),
-}
-PATTERNS = st.text(alphabet="adog %_\\'é1", max_size=6).map(
-    lambda pattern: pattern + "\\" if (len(pattern) - len(pattern.rstrip("\\"))) % 2 else pattern
-)
-
-
-def _leaf(column: str) -> st.SearchStrategy[Filter]:
-    operators = st.sampled_from(["=", "!="] if column == "is_short" else ["=", "!=", "<", "<=", ">", ">="])
-    value = VALUES[column]
-    leaves = [
-        st.builds(Compare, st.just(column), operators, value),
-        st.builds(OneOf, st.just(column), st.lists(value, min_size=1, max_size=3).map(tuple)),
-        st.just(IsNull(column)),
-    ]
-    return (
-        st.one_of(*leaves, st.builds(Like, st.just(column), PATTERNS, st.booleans()))
-        if column in ("language", "caption")
-        else st.one_of(*leaves)
-    )
-
-
-LEAVES = st.sampled_from(sorted(VALUES)).flatmap(_leaf) | st.builds(Constant, st.booleans())
-TREES: st.SearchStrategy[Filter] = st.recursive(
-    LEAVES,
-    lambda inner: st.builds(Not, inner) | st.builds(And, st.tuples(inner, inner)) | st.builds(Or, st.tuples(inner, inner, inner)),
-    max_leaves=8,
-)
-
 
 def truth(node: Filter, row: dict[str, Any]) -> bool | None:
     match node:
@@ -283,7 +244,7 @@ ROWS = _rows()
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES)
+@given(trees(VALUES))
 def test_random_filters_match_what_the_oracle_matches(tree: Filter) -> None:
     expected = [number for number, row in enumerate(ROWS) if truth(tree, row) is True]
     assert matching(str(tree)) == expected  # through its text, so that parsing is held to the same answer

@@ -65,6 +65,11 @@ class Category(Column):
         return {value: code for code, value in enumerate(self.values)}
 
     @cached_property
+    def answers(self) -> dict[Any, frozenset[int]]:
+        """Which codes met a condition that was asked before, for whoever asks it again."""
+        return {}
+
+    @cached_property
     def counts(self) -> list[int]:
         """Rows of each code."""
         counts: list[int] = self.parts.array("counts", "<i8", (len(self.values) + 1,)).tolist()

@@ -7,6 +7,7 @@ two bitmaps, mended with at most half a step of single rows at either end.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import types
 
-from vidsearch.selection import Ids, Selection, Words, everything, has_bits, nothing, pack, with_bits, without_bits, word_count
+from vidsearch.selection import WORD_ROWS, Ids, Selection, Words, everything, has_bits, nothing, pack, with_bits, without_bits, word_count
 from vidsearch.storage._column import Array, Column, Encoded, Rows, valid_mask, valid_words
 
 STEPS = 128  # bitmaps a column: 16 bytes a row
@@ -82,7 +83,7 @@ class Number(Column):
 
     @property
     def nulls(self) -> Selection:
-        return ~self.between(0, self.places)
+        return ~self.spans([(0, self.places)])
 
     def place(self, value: Any, *, after: bool) -> int:
         """Return the first place of the order whose value is at least a value, or above it if `after`; 20 looks at a million rows."""
@@ -91,22 +92,45 @@ class Number(Column):
         except IndexError as error:
             raise self.parts.damaged(error) from error
 
-    def between(self, start: int, stop: int) -> Selection:
-        """Return the rows of the places from `start` to before `stop`."""
-        if stop - start in (0, self.rows):
-            return everything(self.rows) if stop > start else nothing(self.rows)
-        if stop - start <= self._step:
-            return self.checked_ids(np.sort(self._order[start:stop]))
-        if start == 0 and stop == self.places:
-            return self.checked(self._above[0], count=stop)
+    def spans(self, spans: Sequence[tuple[int, int]]) -> Selection:
+        """Return the rows of some spans of places, each from its first to before its second; ascending, none touching the next."""
+        total = sum(stop - start for start, stop in spans)
+        if total in (0, self.rows):
+            return everything(self.rows) if total else nothing(self.rows)
+        if total == self.places:
+            return self.checked(self._above[0], count=total)
+        if total <= self._step:
+            return self.checked_ids(np.sort(np.concatenate([self._order[start:stop] for start, stop in spans])))
+        words = self._bitmap(spans)
+        if self.rows % WORD_ROWS:
+            words[-1] &= (1 << self.rows % WORD_ROWS) - 1  # where the order names a row twice, sums carry over
+        return Selection.of_words(self.rows, words, count=total)
+
+    def _bitmap(self, spans: Sequence[tuple[int, int]]) -> Words:
+        edges = [0, *(place for span in spans for place in span), self.places]
+        gaps = list(zip(edges[::2], edges[1::2], strict=True))
+        if sum(stop - start for start, stop in gaps) <= self._step:
+            words: Words = self._above[0].copy()
+            for start, stop in gaps:
+                self._mend(words, stop, start)
+            return words
+        wide = [self._wide(start, stop) for start, stop in spans if stop - start > self._step]
+        words = wide.pop() if wide else np.zeros(word_count(self.rows), dtype=np.uint32)
+        for other in wide:
+            np.bitwise_or(words, other, out=words)
+        for start, stop in spans:
+            if stop - start <= self._step:
+                self._mend(words, start, stop)
+        return words
+
+    def _wide(self, start: int, stop: int) -> Words:
         first, last = (start + self._step // 2) // self._step, (stop + self._step // 2) // self._step
         if last == len(self._above) or stop == self.places:
-            words, last = self._above[first].copy(), len(self._above)
-        else:
-            words = np.bitwise_xor(self._above[first], self._above[last])
+            last = len(self._above)
+        words: Words = self._above[first].copy() if last == len(self._above) else np.bitwise_xor(self._above[first], self._above[last])
         self._mend(words, start, first * self._step)
         self._mend(words, min(last * self._step, self.places), stop)
-        return self.checked(words, count=stop - start)
+        return words
 
     def known(self, rows: Ids) -> npt.NDArray[np.bool_]:
         """Return which of some rows have a place in the order, (m,) bool."""

@@ -1,4 +1,7 @@
-"""rows.parquet of one segment: the record of its rows for people, other tools, and types that columns.bin does not know."""
+"""rows.parquet of one segment: the record of its rows for people, other tools, and types that columns.bin does not know.
+
+PyArrow's Parquet library is loaded when a file is touched, which most queries never do.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vidsearch.errors import IndexCorruptError
 from vidsearch.storage import files
 from vidsearch.storage.files import Digest
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 # Ten rows from ten places take 12 ms with groups of 2,048, 25 of 8,192 and 31 of 16,384 (100,000 rows, nine columns, one busy core); the
 # file's size stays within 2 %. With 1,024, reading a whole column costs three times as much.
@@ -23,6 +29,8 @@ ROW_GROUP_ROWS = 2048
 
 def write_table(path: Path, table: pa.Table) -> Digest:
     """Write a new Parquet file durably."""
+    import pyarrow.parquet as pq
+
     with files.create(path) as writer:
         pq.write_table(table, writer, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
     return writer.digest
@@ -30,6 +38,8 @@ def write_table(path: Path, table: pa.Table) -> Digest:
 
 def read_table(path: Path, data: bytes) -> pa.Table:
     """Return what a small Parquet file's checked bytes hold."""
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             return file.read(use_threads=False)
@@ -58,6 +68,8 @@ class RowsFile:
         return self._read(groups.tolist(), column).take(numbers)
 
     def _read(self, groups: Sequence[int], column: str) -> pa.ChunkedArray:
+        import pyarrow.parquet as pq
+
         # A reader of its own each time: they cost microseconds with the metadata at hand, and are not made for several threads.
         try:
             with pq.ParquetFile(pa.BufferReader(self._data), metadata=self._metadata, page_checksum_verification=True) as file:
@@ -73,6 +85,8 @@ class RowsFile:
 
     @cached_property
     def _metadata(self) -> pq.FileMetaData:
+        import pyarrow.parquet as pq
+
         try:
             metadata = pq.read_metadata(pa.BufferReader(self._data))
         except (pa.ArrowException, OSError) as error:

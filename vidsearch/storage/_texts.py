@@ -85,8 +85,8 @@ class Text(Column):
     @cached_property
     def _all(self) -> pa.Array:
         buffers = [self.validity(None), pa.py_buffer(self._ends), pa.py_buffer(self._texts)]
-        array = pa.Array.from_buffers(pa.large_string(), self.rows, buffers)
         try:
+            array = pa.Array.from_buffers(pa.large_string(), self.rows, buffers)
             array.validate(full=True)  # every offset and every byte, once: what follows trusts them
         except pa.ArrowInvalid as error:
             raise self.parts.damaged(error) from error

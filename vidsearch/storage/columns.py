@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -88,7 +88,7 @@ def _encode_texts(name: str, column: pa.Array) -> Encoded:
 class Other(Column):
     """A column of a type that columns.bin does not know: only whether there is a value; the rest is read from rows.parquet."""
 
-    kind = "other"
+    kind: Literal["other"] = "other"
 
     def __init__(self, parts: Parts, column_type: pa.DataType, rows: int, name: str, rows_file: RowsFile) -> None:
         super().__init__(parts, column_type, rows)
@@ -106,7 +106,10 @@ class Other(Column):
         return self._rows_file.read(self._name) if rows is None else self._rows_file.take(self._name, rows)
 
 
-class Columns(Mapping[str, Column]):
+AnyColumn: TypeAlias = "Category | Number | Text | Other"
+
+
+class Columns(Mapping[str, AnyColumn]):
     """The columns of a segment by name, each opened when it is first asked for.
 
     Attributes:
@@ -117,7 +120,7 @@ class Columns(Mapping[str, Column]):
     def __init__(self, path: Path, directory: Mapping[str, Any], data: memoryview, rows: int, rows_file: RowsFile) -> None:
         self._path, self._entries, self._data, self._rows_file = path, directory["entries"], data, rows_file
         self.rows = rows
-        self._opened: dict[str, Column] = {}
+        self._opened: dict[str, AnyColumn] = {}
         try:
             self.schema: pa.Schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(directory["schema"])))
         except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
@@ -125,7 +128,7 @@ class Columns(Mapping[str, Column]):
         if set(self.schema.names) != set(self._entries):
             raise IndexCorruptError(f"{path}: its directory is not that of its schema")
 
-    def __getitem__(self, name: str) -> Column:
+    def __getitem__(self, name: str) -> AnyColumn:
         column = self._opened.get(name)
         if column is None:
             column = self._opened[name] = self._open(name)
@@ -140,10 +143,10 @@ class Columns(Mapping[str, Column]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _open(self, name: str) -> Column:
+    def _open(self, name: str) -> AnyColumn:
         column_type = self.schema.field(name).type
         parts = Parts(self._path, name, self._data, self._entries[name])
-        kinds: dict[str, type[Column]] = {"category": Category, "number": Number, "text": Text}
+        kinds: dict[str, type[Category | Number | Text]] = {"category": Category, "number": Number, "text": Text}
         if parts.kind in kinds:
             return kinds[parts.kind](parts, column_type, self.rows)
         return Other(parts, column_type, self.rows, name, self._rows_file)

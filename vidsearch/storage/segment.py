@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -246,6 +247,18 @@ class Segment:
         names = self.schema.names if columns is None else list(columns)
         cells = [self.columns[name].cells(wanted) if name in self.columns else [None] * len(wanted) for name in names]
         return [dict(zip(names, values, strict=True)) for values in zip(*cells, strict=True)] if names else [{} for _ in wanted]
+
+    def tally(self, column: str, selection: Selection) -> Mapping[Any, int]:
+        """Return how many selected rows have each value of a column, None among them; values that none has are left out."""
+        found = self.columns.get(column)
+        if found is None:
+            return {None: selection.count} if selection.count else {}
+        if isinstance(found, Category):
+            return found.tally(selection)
+        try:
+            return Counter(found.cells(selection.ids))
+        except TypeError as error:
+            raise UsageError(f"column {column} is {found.type}: its values cannot be counted") from error
 
     def rows_of(self, column: str, text: str) -> Selection:
         """Return the rows that hold a text; takes microseconds however many rows there are."""
