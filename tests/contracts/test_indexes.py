@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.indexes import faiss_factory, ivfpq
-from vidsearch.indexes._codes import Template, pack
+from vidsearch.indexes._codes import Template, pack, unpack
 from vidsearch.indexes._exact import score_with_kernel, score_with_numpy, widen
 from vidsearch.indexes._projection import fit, width_for
 from vidsearch.indexes.base import Effort, VectorIndex, kind_for, lists_for, sample_rows
@@ -243,6 +243,23 @@ def test_codes_in_blocks_sum_to_what_the_codebook_says() -> None:
     sums = prepared.tables[0][np.arange(nibbles.shape[1]), nibbles].sum(axis=1, dtype=np.int64)
     approximate = prepared.nearness[0, lists[:96]] + prepared.starts[0] + prepared.steps[0] * sums
     assert np.allclose(approximate, decoded @ (trained.projection.queries @ QUERIES[0]), atol=0.01)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 31, 32, 100])
+def test_codes_come_back_out_of_their_blocks(rows: int) -> None:
+    codes = np.random.default_rng(rows).integers(0, 256, (rows, 7), dtype=np.uint8)
+    assert np.array_equal(unpack(pack(codes), rows), codes)
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_what_the_cpu_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = whole("ivfpq")
+    assert isinstance(part.index, ivfpq.IvfPqIndex)
+    assert part.index._on_gpu is not None
+    on_gpu = by_codes([part], QUERIES, 10, Effort(0.5, 300))
+    monkeypatch.setattr(part.index, "_on_gpu", None)
+    for a, b in zip(on_gpu, by_codes([part], QUERIES, 10, Effort(0.5, 300)), strict=True):
+        assert np.allclose(a.scores, b.scores, atol=1e-6)
 
 
 def test_the_plain_kernel_sums_like_the_vectorised_one() -> None:

@@ -160,3 +160,10 @@ def pack(codes: Codes) -> Codes:
     padded[:count] = codes
     halves = padded.reshape(blocks, 2, BLOCK_ROWS // 2, pairs)
     return np.ascontiguousarray(halves.transpose(0, 3, 2, 1)).reshape(blocks, pairs, BLOCK_ROWS)
+
+
+def unpack(blocks: Codes, rows: int) -> Codes:
+    """Return the codes (rows, pairs) of blocks that `pack` made."""
+    count, pairs, _ = blocks.shape
+    halves = blocks.reshape(count, pairs, BLOCK_ROWS // 2, 2)
+    return np.ascontiguousarray(halves.transpose(0, 3, 2, 1).reshape(count * BLOCK_ROWS, pairs)[:rows])

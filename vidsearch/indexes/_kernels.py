@@ -222,12 +222,10 @@ def scan_codes(codes, pairs, offsets, words, first, lists, askers, biases, table
         number, query, bias = lists[visit], askers[visit], biases[visit]
         start, end = offsets[number], offsets[number + 1]
         table, scale = all_tables + query * block_bytes, scales[query]
+        floor = _steps(floors[query], bias, scale)
         for block in range(start >> 5, (end + 31) >> 5):
             word = _within(_word_at(words + 4 * block) if words else np.uint32(0xFFFFFFFF), block, start, end)
-            if word == 0:
-                continue
-            floor = np.int64(np.floor((floors[query] - bias) / scale)) if floors[query] > -np.inf else np.int64(-1)
-            if floor >= 0xFFFF:
+            if word == 0 or floor >= 0xFFFF:
                 continue
             compared += BLOCK_ROWS
             hits = block_hits(codes + block * block_bytes, table, pairs, max(floor, 0), sums) & np.int64(word)
@@ -242,6 +240,7 @@ def scan_codes(codes, pairs, offsets, words, first, lists, askers, biases, table
                 kept += 1
             if kept > room:
                 floors[query] = _keep_best(rows[query], scores[query], kept, depth)
+                floor = _steps(floors[query], bias, scale)
                 kept = depth
             counts[query] = kept
     for query in range(len(counts)):
@@ -249,6 +248,14 @@ def scan_codes(codes, pairs, offsets, words, first, lists, askers, biases, table
             floors[query] = _keep_best(rows[query], scores[query], counts[query], depth)
             counts[query] = depth
     return compared
+
+
+@njit(cache=True, nogil=True)
+def _steps(score, bias, scale):
+    """Return how many whole steps make up a score; -1 for none to begin with."""
+    if score == -np.inf:
+        return np.int64(-1)
+    return min(np.int64(0xFFFF), max(np.int64(-1), np.int64(np.floor((score - bias) / scale))))
 
 
 @njit(cache=True, nogil=True)

@@ -39,6 +39,7 @@ LIST_ROWS = (
 )
 MANY_ROWS = 1_000_000  # beyond, lists grow too: assigning costs rows x lists
 MAX_LISTS = 65_536
+ROOM = 2048  # candidates held before the best are picked out of them: a dozen such pickings would cost more than the scan
 POINTS_A_LIST = 64  # to train on; k-means wants 39 or more
 
 
@@ -80,7 +81,7 @@ class Candidates:
 
     @classmethod
     def empty(cls, queries: int, depth: int) -> Candidates:
-        room = 4 * depth + 64
+        room = max(ROOM, 4 * depth) + 64
         shape = (queries, room)
         floors = np.full(queries, -np.inf, dtype=np.float32)
         counts, lists = np.zeros(queries, dtype=np.int64), np.zeros(queries, dtype=np.int64)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vidsearch.errors import IndexCorruptError, UsageError
-from vidsearch.indexes._codes import BLOCK_ROWS, MIN_SAMPLE, Codes, Template, pack
+from vidsearch.indexes import _gpu
+from vidsearch.indexes._codes import BLOCK_ROWS, MIN_SAMPLE, Codes, Template, pack, unpack
 from vidsearch.indexes._codes import train as train_template
 from vidsearch.indexes._projection import Matrix
 from vidsearch.indexes.base import Candidates, Ids, Queries, Scores, VectorIndex, Vectors, lists_for
+from vidsearch.indexes.flat import merge
 from vidsearch.selection import Selection
 
 CODES, LISTS, FAISS = "codes.pq4", "lists.i64", "index.faiss"
@@ -71,7 +74,14 @@ def build(vectors: Vectors, template: Template, lists: npt.NDArray[np.int32]) ->
 
 
 def _for_faiss(template: Template, codes: Codes, offsets: Ids) -> memoryview:
-    """Return the segment as FAISS's IndexIVFPQ of projected vectors, ids the row numbers."""
+    """Return the segment as FAISS's IndexIVFPQ of projected vectors, ids the row numbers, serialized."""
+    import faiss
+
+    return faiss.serialize_index(faiss_index(template, codes, offsets)).data
+
+
+def faiss_index(template: Template, codes: Codes, offsets: Ids) -> Any:
+    """Return FAISS's IndexIVFPQ of rows with those codes (n, code_bytes), list by list."""
     import faiss
 
     index = _untouched(template)
@@ -80,7 +90,7 @@ def _for_faiss(template: Template, codes: Codes, offsets: Ids) -> memoryview:
         start, end = int(offsets[number]), int(offsets[number + 1])
         index.invlists.add_entries(int(number), end - start, faiss.swig_ptr(ids[start:end]), faiss.swig_ptr(codes[start:end]))
     index.ntotal = len(codes)
-    return faiss.serialize_index(index).data
+    return index
 
 
 def _untouched(template: Template) -> Any:
@@ -115,10 +125,12 @@ class Prepared:
     """Queries as the lists and codes see them.
 
     Attributes:
+        projected: (q, width) float32.
         nearness: (q, lists) float32, products with the centroids.
         tables, steps, starts: what codes add, see `Template.tables`.
     """
 
+    projected: Matrix
     nearness: Matrix
     tables: Codes
     steps: Scores
@@ -138,7 +150,7 @@ class IvfPqIndex(VectorIndex):
 
     def prepare(self, queries: Queries) -> Prepared:
         projected: Queries = queries @ self.template.projection.queries.T
-        return Prepared(projected @ self.template.centroids.T, *self.template.tables(projected))
+        return Prepared(projected, projected @ self.template.centroids.T, *self.template.tables(projected))
 
     def nearest_lists(self, prepared: Prepared) -> Ids:
         return np.argsort(-prepared.nearness, axis=1).astype(np.int64, copy=False)
@@ -159,9 +171,11 @@ class IvfPqIndex(VectorIndex):
     def collect(
         self, prepared: Prepared, visits: Sequence[Ids], selection: Selection, *, share: float, depth: int, first: int, into: Candidates
     ) -> None:
+        del share
+        if selection.everything and self._collect_on_gpu(prepared, visits, depth=depth, first=first, into=into):
+            return
         from vidsearch.indexes._kernels import scan_codes
 
-        del share
         lists, askers = _in_order(visits)
         biases = prepared.nearness[askers, lists] + prepared.starts[askers]
         words = None if selection.everything else selection.words
@@ -182,6 +196,21 @@ class IvfPqIndex(VectorIndex):
             into.counts,
             into.floors,
         )
+
+    def _collect_on_gpu(self, prepared: Prepared, visits: Sequence[Ids], *, depth: int, first: int, into: Candidates) -> bool:
+        if self._on_gpu is None:
+            return False
+        nprobe = max(len(lists) for lists in visits)
+        found = _gpu.search(self._on_gpu, prepared.projected, min(depth, self.rows), nprobe)
+        if found is None:
+            return False
+        merge([(line[rows >= 0], rows[rows >= 0]) for line, rows in zip(*found, strict=True)], depth=depth, first=first, into=into)
+        into.compared += int(np.diff(self.offsets).sum() * nprobe / self.lists) * len(visits)
+        return True
+
+    @cached_property
+    def _on_gpu(self) -> Any | None:
+        return _gpu.copy_to_device(lambda: faiss_index(self.template, unpack(self.codes, self.rows), self.offsets))
 
 
 def _in_order(visits: Sequence[Ids]) -> tuple[Ids, Ids]:
