@@ -7,8 +7,10 @@ the other states what they give.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +88,9 @@ def _curve(
 ) -> Curve:
     """Return the recall of every setting for each query, under a filter of its own."""
     curve = np.zeros((len(queries), len(SHARES), len(DEPTHS)))
+    noise = rng.standard_normal(measured.rows, dtype=np.float32)
     for number, (query, scores) in enumerate(_exact_scores(measured, queries)):
-        mask = _filter(scores, selectivity, correlation, rng)
+        mask = _filter(noise, scores, selectivity, correlation)
         passing = np.flatnonzero(mask)
         true = passing[np.argpartition(-scores[passing], K - 1)[:K]]
         curve[number] = _recalls(measured, query, mask, true)
@@ -109,17 +112,16 @@ def _exact_scores(
         yield from zip(group, scores, strict=True)
 
 
-def _filter(scores: npt.NDArray[np.float32], selectivity: float, correlation: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Return which rows pass: those highest in noise, mixed with nearness to the query or its opposite."""
+def _filter(
+    noise: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], selectivity: float, correlation: float
+) -> npt.NDArray[np.bool_]:
+    """Return which rows pass: those highest in noise, mixed with nearness to the query or its opposite; about the share that is asked."""
     if selectivity >= 1:
         return np.ones(len(scores), dtype=np.bool_)
-    weight = rng.standard_normal(len(scores), dtype=np.float32)
-    if correlation:
-        weight += np.float32(correlation / scores.std()) * (scores - scores.mean())
-    count = round(selectivity * len(scores))
-    mask = np.zeros(len(scores), dtype=np.bool_)
-    mask[np.argpartition(-weight, count - 1)[:count]] = True
-    return mask
+    limit = NormalDist(sigma=math.hypot(1, correlation)).inv_cdf(1 - selectivity)
+    weight = np.float32(correlation / scores.std())
+    passing: npt.NDArray[np.bool_] = noise + weight * scores > limit + weight * scores.mean()
+    return passing
 
 
 def _recalls(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vidsearch.corpus import Corpus
 
-TRAINING, HELD_OUT = 1000, 400
+TRAINING, HELD_OUT = 1000, 300
 FEW_CAPTIONS = 200  # fewer distinct ones than this are filled up from the background
 SAMPLED_FROM = 65_536  # rows of each segment among which captions are drawn
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 TARGETS = (0.8, 0.9, 0.95, 0.98, 0.99)
-SELECTIVITIES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.01)
+SELECTIVITIES = (1.0, 0.5, 0.3, 0.1, 0.03, 0.01)
 
 # Before any measurement: fitted on 200,000 synthetic CLIP-like rows, recall@10 of text queries 0.95.
 DEFAULT_SHARE, DEFAULT_POWER, DEFAULT_DEPTH = 0.35, -0.3, 300
