@@ -10,7 +10,6 @@ import numpy as np
 
 from vidsearch.decoders._files import check_file
 from vidsearch.decoders.base import MAX_PIXELS, Frame
-from vidsearch.decoders.pyav import RgbConverter
 from vidsearch.errors import DecodeError
 
 FORMATS = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG\r\n\x1a\n": "png_pipe", b"BM": "bmp_pipe", b"GIF8": "gif"}
@@ -29,7 +28,8 @@ def read_still(path: Path) -> Frame:
         options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
         with av.open(f"file:{path}", format=_format(path), options=options, metadata_errors="replace") as container:
             for frame in container.decode(video=0):
-                return RgbConverter(np.ascontiguousarray)(frame)
+                # a camera's turn by right angles; PyAV reads no mirroring where there is EXIF beside it
+                return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
     except MemoryError as error:
         raise DecodeError("DECODER_OOM", f"{path} needs too much memory") from error
     except (av.error.FFmpegError, OSError, IndexError) as error:

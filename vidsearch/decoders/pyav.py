@@ -49,7 +49,7 @@ class PyAVDecoder(Decoder):
         alive: Callable[[], None] = nothing,
     ) -> Iterator[DecodedClip]:
         before = check_file(path)
-        convert = RgbConverter(transform)
+        convert = _RgbConverter(transform)
         try:
             with Source(path, alive) as source:
                 for clip in _read(source, spans, choose, convert):
@@ -106,7 +106,7 @@ def _clips(
                 yield clip.decoded()
 
 
-class RgbConverter:
+class _RgbConverter:
     """Turns decoded frames into RGB, upright, and hands them to a transform."""
 
     def __init__(self, transform: Callable[[Frame], Frame]) -> None:
