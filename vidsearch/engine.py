@@ -161,7 +161,7 @@ class Index(Corpus):
         return count(self, query, self._means)
 
     def rank(self, query: Query, wanted: int | None = None) -> tuple[Rows, Scores]:
-        """Return the rows that answer a question, all or so many, best first, with their scores; `k` and what shapes a page do not count."""
+        """Return the rows that answer a question, all or so many, best first, with their scores; what shapes a page does not count."""
         return rank(self, query, self._means, wanted)
 
     @cached_property

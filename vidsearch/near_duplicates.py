@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from vidsearch.corpus import Corpus, Rows, Vectors
-from vidsearch.errors import UsageError
+from vidsearch.errors import UsageError, VidsearchError
 from vidsearch.near_lists import Lists, make_lists
 from vidsearch.scan import row_blocks
+from vidsearch.storage.rewrite import with_column
+from vidsearch.storage.segment import Segment
 
 ALL_PAIRS_ROWS = 50_000  # so few are all compared: 2 x 10^12 operations at 768 dimensions, a minute of one core
 BLOCK_ROWS = 2048
@@ -88,6 +91,24 @@ def find_near_duplicates(
         progress(done)
     _join(labels, pending)
     return NearDuplicates(labels, _representatives(labels, _quality(corpus)))
+
+
+def write_duplicates(corpus: Corpus, found: NearDuplicates, column: str) -> int:
+    """Write for each clip the id of the one that stands for it, null for those that stand for themselves; return the new version."""
+    numbers = {segment.uuid: number for number, segment in enumerate(corpus.segments)}
+
+    def values(segment: Segment) -> pa.Array:
+        if segment.uuid not in numbers:
+            raise VidsearchError("another process changed the index meanwhile; run the command again")
+        first = int(corpus.offsets[numbers[segment.uuid]])
+        own = found.representatives[first : first + segment.rows]
+        spare = np.flatnonzero(own != np.arange(first, first + segment.rows))
+        names: list[str | None] = [None] * segment.rows
+        for place, row in zip(spare.tolist(), corpus.take(own[spare], ["clip_id"]), strict=True):
+            names[place] = row["clip_id"]
+        return pa.array(names, pa.string())
+
+    return with_column(corpus.root, column, values).version
 
 
 @dataclass(frozen=True)
@@ -164,8 +185,6 @@ def _representatives(labels: Labels, quality: npt.NDArray[np.float64] | None) ->
 
 def _quality(corpus: Corpus) -> npt.NDArray[np.float64] | None:
     """Return the aesthetic scores, the missing ones least; None without such a column of numbers."""
-    import pyarrow as pa
-
     name = "aesthetic"
     if not len(corpus) or name not in corpus.schema.names or not pa.types.is_floating(corpus.schema.field(name).type):
         return None

@@ -27,3 +27,16 @@ def vector_blocks(
     """Yield rows that pass with their vectors (n, dim) float32, in order."""
     for block in row_blocks(corpus, selections, rows=rows):
         yield block, corpus.vectors_of(block)
+
+
+def draw_rows(corpus: Corpus, selections: Sequence[Selection], count: int, *, seed: int) -> Rows:
+    """Return at most so many of the rows that pass, ascending, each as likely as the others."""
+    total = sum(selection.count for selection in selections)
+    drawn = np.sort(np.random.default_rng(seed).choice(total, size=min(count, total), replace=False)) if total else np.zeros(0, np.int64)
+    rows = [np.zeros(0, np.int64)]
+    first = 0
+    for number, selection in enumerate(selections):
+        within = drawn[np.searchsorted(drawn, first) : np.searchsorted(drawn, first + selection.count)] - first
+        rows.append((within if selection.everything else selection.ids[within].astype(np.int64)) + corpus.offsets[number])
+        first += selection.count
+    return np.concatenate(rows)

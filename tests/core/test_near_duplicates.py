@@ -1,12 +1,10 @@
 """Near-duplicates of a whole corpus against naive loops; and the column that is written of them."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.made import made
 
-from indexer.rows import clips_table, quarantine_table
 from vidsearch import near_duplicates, open_index
 from vidsearch.config import external_space
 from vidsearch.corpus import Corpus
@@ -14,34 +12,9 @@ from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.near_duplicates import find_near_duplicates
 from vidsearch.near_lists import make_lists
 from vidsearch.storage import manifest as manifests
-from vidsearch.storage import segment as segments
 from vidsearch.storage.rewrite import with_column
 
 DIM = 32
-
-
-def made(root: Path, *parts: np.ndarray, aesthetic: list | None = None) -> Corpus:
-    """Make an index with a segment for each part."""
-    manifests.create(root, external_space(parts[0].shape[1]))
-    first = 0
-    for part in parts:
-        place = {"video": "v.mp4", "start_s": 0.0, "end_s": 1.0, "duration_s": 1.0}
-        rows = [{"clip_id": f"c{first + n}", **place} for n in range(len(part))]
-        for row, score in zip(rows, (aesthetic or [])[first:], strict=False):
-            row["aesthetic"] = score
-        quarantine = quarantine_table([{"clip_id": f"q{first}", "video": "x", "reason": "OPEN_FAILED"}])
-        vectors = (part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float16)
-        reference = segments.write(
-            root,
-            vectors=vectors,
-            rows=clips_table(rows),
-            index_files={"codes.bin": bytes([first])},
-            quarantine=quarantine,
-            info={"index": "flat", "note": first},
-        )
-        manifests.commit(root, lambda manifest, new=reference: manifest.with_segments([*manifest.segments, new]))
-        first += len(part)
-    return open_index(root)
 
 
 def clustered(rows: int, *, seed: int, spread: float = 0.12, dim: int = DIM) -> np.ndarray:
@@ -157,7 +130,7 @@ def test_a_column_is_added_in_one_version_and_all_else_stays(tmp_path):
         {"clip_id": f"c{n}", "number": n % 4} for n in range(6)
     ]
     assert [segment.info for segment in after.segments] == [{"index": "flat", "note": 0}, {"index": "flat", "note": 4}]
-    assert [bytes(segment.map_file("codes.bin")) for segment in after.segments] == [b"\0", b"\4"]
+    assert [bytes(segment.map_file("codes.bin")) for segment in after.segments] == [b"0", b"4"]
     assert [segment.quarantine()["clip_id"].to_pylist() for segment in after.segments] == [["q0"], ["q4"]]
     assert len(list((root / "segments").iterdir())) == 2
     with_column(root, "number", lambda segment: pa.array([None] * segment.rows, pa.string()))  # computed before, so computed anew

@@ -1,0 +1,287 @@
+"""Commands for whoever makes a data set of a corpus: export, replay, diff, dedup, coverage, count."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidsearch.cli import IndexOption, ModelOption, default_index
+from vidsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidsearch.coverage import Coverage
+    from vidsearch.engine import Index
+    from vidsearch.export import Exported
+    from vidsearch.recipe import Subset
+
+EXIT_DIFFERENT = 1
+SHOWN_TERMS = 20
+REPORT_S = 5.0
+
+WhereOption = Annotated[str | None, typer.Option("--where", help="A filter, as in SQL: \"language = 'en' and aesthetic > 5\".")]
+OutOption = Annotated[Path, typer.Option("-o", "--out", help="The file to write; it must not be there yet.")]
+MediaOption = Annotated[Path | None, typer.Option("--media-root", help="Folder of the video files, for webdataset.")]
+
+
+class ExportFormat(StrEnum):
+    """What an export is written as."""
+
+    parquet = "parquet"
+    csv = "csv"
+    jsonl = "jsonl"
+    webdataset = "webdataset"
+    ids = "ids"
+
+
+class DiffFormat(StrEnum):
+    """How a difference is printed."""
+
+    summary = "summary"
+    ids = "ids"
+    jsonl = "jsonl"
+
+
+class CoverageFormat(StrEnum):
+    """How a coverage is given."""
+
+    gaps = "gaps"
+    parquet = "parquet"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+def export(
+    out: OutOption,
+    text: Annotated[list[str] | None, typer.Argument(help="What the clips show. Without it: all that pass the filter, in order.")] = None,
+    form: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.parquet,
+    index: IndexOption = None,
+    where: WhereOption = None,
+    top: Annotated[int | None, typer.Option("--top", help="So many of the best.")] = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="All from this cosine on.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--not", help="A sentence to move away from; may be repeated.")] = None,
+    like: Annotated[list[str] | None, typer.Option("--like", help="A clip id, picture or video to resemble; may be repeated.")] = None,
+    vector: Annotated[Path | None, typer.Option("--vector", help="A .npy file with a vector to rank by.")] = None,
+    up: Annotated[list[str] | None, typer.Option("--up", help="The id of a clip that is right; may be repeated.")] = None,
+    down: Annotated[list[str] | None, typer.Option("--down", help="The id of a clip that is wrong; may be repeated.")] = None,
+    per_video: Annotated[int | None, typer.Option("--per-video", help="Clips of one source video at most.")] = None,
+    dedupe: Annotated[float | None, typer.Option("--dedupe", help="Fold clips as similar as that into the best one, such as 0.95.")] = None,
+    sample: Annotated[int | None, typer.Option("--sample", help="So many of these, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,
+    media_root: MediaOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Write a whole subset to a file, with a recipe to make it again."""
+    from vidsearch.query_cli import Asked
+    from vidsearch.recipe import Subset
+
+    ranking = {"exclude": exclude, "up": up, "down": down, "min_score": min_score, "per_video": per_video, "dedupe": dedupe}
+    if text or like or vector or up:
+        (query,) = Asked(text or [], like or [], vector, {**ranking, "where": where}).questions(None)
+    elif any(value is not None for value in ranking.values()):
+        raise UsageError("these options shape a ranking; give a sentence, --like or --vector to rank by")
+    else:
+        query = None
+    subset = Subset(query, where if query is None else None, top, sample, seed)
+    _tell(_export(_open(index, model), subset, out, form.value, media_root), out)
+
+
+def replay(
+    recipe: Annotated[Path, typer.Argument(help="FILE.recipe.json, as an export leaves it beside FILE.")],
+    out: OutOption,
+    index: Annotated[Path | None, typer.Option("--index", help="Index folder. Without it: the one the recipe names.")] = None,
+    media_root: MediaOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Make an export again, and say whether it holds the same clips; exit 1 if it does not."""
+    from vidsearch.recipe import differences, read_recipe
+
+    known = read_recipe(recipe)
+    found = _open(index or Path(str(known.index.get("path"))), model)
+    for line in differences(known, found):
+        typer.echo(f"note: {line}", err=True)
+    done = _export(found, known.subset, out, known.format, media_root)
+    _tell(done, out)
+    if done.ids_sha256 != known.ids_sha256:
+        typer.echo(f"not the same clips: the recipe's export had {known.rows:,}; see which with: vidsearch diff")
+        sys.exit(EXIT_DIFFERENT)
+    typer.echo(f"the same {known.rows:,} clips in the same order")
+
+
+def diff(
+    a: Annotated[Path, typer.Argument(help="An export, its recipe, or a file with an id a line.")],
+    b: Annotated[Path, typer.Argument(help="Another.")],
+    output: Annotated[
+        DiffFormat, typer.Option("--format", help="ids: < before those only in A, > before those only in B.")
+    ] = DiffFormat.summary,
+) -> None:
+    """Compare two exports by clip id; exit 1 if they differ."""
+    from vidsearch.compare_exports import compare_exports
+
+    found = compare_exports(a, b)
+    if output is DiffFormat.summary:
+        order = "; those in both come in another order" if found.reordered else ""
+        typer.echo(f"only in A: {len(found.only_a):,}; only in B: {len(found.only_b):,}; in both: {len(found.both):,}{order}")
+    elif output is DiffFormat.ids:
+        for mark, names in (("<", found.only_a), (">", found.only_b)):
+            for name in names:
+                typer.echo(f"{mark} {name}")
+    else:
+        import json
+
+        for place, names in (("A", found.only_a), ("B", found.only_b), ("both", found.both)):
+            for name in names:
+                typer.echo(json.dumps({"clip_id": name, "in": place}, ensure_ascii=False))
+    if found.only_a or found.only_b:
+        sys.exit(EXIT_DIFFERENT)
+
+
+def dedup(
+    index: IndexOption = None,
+    threshold: Annotated[float, typer.Option("--threshold", help="Cosine from which two clips count as the same.")] = 0.95,
+    write: Annotated[
+        str | None, typer.Option("--write", help="A column to write: the id of the clip that stands for each, or null.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the lists that many clips are compared within.")] = 0,
+) -> None:
+    """Find the near-duplicates of the whole index."""
+    from vidsearch.near_duplicates import find_near_duplicates, write_duplicates
+    from vidsearch.storage.rewrite import check_name
+
+    found = _open(index, None)
+    if write is not None:
+        check_name(write, found.manifest, found.segments)
+    with _progress("compared", len(found)) as report:
+        duplicates = find_near_duplicates(found, threshold, seed=seed, progress=report)
+    spare = len(duplicates.spare)
+    typer.echo(
+        f"{duplicates.groups:,} groups of near-duplicates with {len(duplicates.members):,} of {len(found):,} clips; {spare:,} could go"
+    )
+    if write is not None:
+        version = write_duplicates(found, duplicates, write)
+        typer.echo(f'written to column {write} in version {version}; leave them out with: --where "{write} is null"')
+
+
+def coverage(
+    terms: Annotated[Path, typer.Argument(help="Search terms: one a line, or JSON lines such as InternVid's queries.jsonl.")],
+    index: IndexOption = None,
+    form: Annotated[
+        CoverageFormat, typer.Option("--format", help="gaps: the terms with the fewest clips; else all counts.")
+    ] = CoverageFormat.gaps,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write, for the other formats.")] = None,
+    field: Annotated[str | None, typer.Option("--field", help="Of the JSON lines that holds the term.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Columns to split by, with commas. [default: language,type where they are]")
+    ] = None,
+    where: WhereOption = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="A cosine from which clips count, for every term.")] = None,
+    quantile: Annotated[float, typer.Option("--quantile", help="Of the scores of unrelated texts that is noise.")] = 0.999,
+    background: Annotated[Path | None, typer.Option("--background", help="A file of unrelated texts. [default: jumbled terms]")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample that noise is measured on.")] = 0,
+    shown: Annotated[int, typer.Option("--top", min=1, help="Terms to show.")] = SHOWN_TERMS,
+    model: ModelOption = None,
+) -> None:
+    """Count the clips of each search term above the noise."""
+    from vidsearch.coverage import measure_coverage
+    from vidsearch.terms import read_terms
+
+    if (out is None) != (form is CoverageFormat.gaps):
+        raise UsageError("give --out FILE with --format parquet, csv or jsonl, and not with gaps")
+    wanted, unrelated = read_terms(terms, field), None if background is None else read_terms(background)
+    found = _open(index, model)
+    with _progress("scored", len(found)) as report:
+        measured = measure_coverage(
+            found,
+            wanted,
+            found.encode_texts,
+            by=_columns(found, by),
+            where=where,
+            min_score=min_score,
+            quantile=quantile,
+            background=unrelated,
+            seed=seed,
+            progress=report,
+        )
+    noise = "" if measured.noise is None else f"; by chance about {measured.noise:,.0f} a term"
+    typer.echo(f"{len(wanted):,} terms, {measured.rows:,} clips{noise}", err=True)
+    if out is None:
+        _print_gaps(measured, shown)
+    else:
+        from vidsearch.export import write_table
+
+        write_table(measured.to_table(), out, form.value)
+
+
+def count(
+    text: Annotated[str | None, typer.Argument(help="What the clips show; counted with --min-score.")] = None,
+    index: IndexOption = None,
+    where: WhereOption = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="Count those from this cosine on.")] = None,
+    model: ModelOption = None,
+) -> None:
+    """Print how many clips pass a filter and reach a score."""
+    typer.echo(_open(index, model).count(text, where=where, min_score=min_score).rows)
+
+
+def _open(path: Path | None, model: str | None) -> Index:
+    from vidsearch.engine import open_index
+
+    opened = open_index(default_index() if path is None else path, model=model)
+    for reason in opened.skipped:
+        typer.echo(f"warning: {reason}", err=True)
+    return opened
+
+
+def _export(index: Index, subset: Subset, out: Path, form: str, media_root: Path | None) -> Exported:
+    from vidsearch.recipe import export as write_export
+
+    if media_root is not None and (form != "webdataset" or not media_root.is_dir()):
+        raise UsageError(f"--media-root {media_root} must be a folder, and goes with --format webdataset")
+    done, _ = write_export(index, subset, out, form, media_root=media_root)
+    return done
+
+
+def _tell(done: Exported, out: Path) -> None:
+    media = "".join(f", {number:,} videos {what}" for what, number in sorted(done.media.items(), reverse=True))
+    typer.echo(f"{done.rows:,} clips written to {out}{media}; recipe: {out}.recipe.json", err=True)
+
+
+def _columns(index: Index, by: str | None) -> list[str]:
+    if by is not None:
+        return [name.strip() for name in by.split(",") if name.strip()]
+    return [name for name in ("language", "type") if len(index) and name in index.schema.names]
+
+
+def _print_gaps(measured: Coverage, shown: int) -> None:
+    """Print the terms with the fewest clips, fewest first."""
+    from rich.table import Table
+
+    from vidsearch.tables import console, plain
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("clips", justify="right", no_wrap=True)
+    table.add_column("floor", justify="right", no_wrap=True)
+    table.add_column("term", overflow="fold")
+    for place in measured.totals.argsort(kind="stable")[:shown].tolist():
+        table.add_row(f"{measured.totals[place]:,}", f"{measured.floors[place]:.3f}", plain(measured.terms[place]))
+    console().print(table)
+
+
+@contextmanager
+def _progress(word: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that shows on stderr how many rows are done: a line now and then on a terminal, nothing elsewhere."""
+    shown = time.monotonic()
+
+    def show(done: int) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - shown > REPORT_S:
+            shown = time.monotonic()
+            typer.echo(f"{done:,} of {total:,} clips {word}", err=True)
+
+    yield show

@@ -1,0 +1,170 @@
+"""Rows of a corpus → a file for other programs, written a few thousand rows at a time and whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vidsearch.corpus import Corpus, Rows
+from vidsearch.errors import UsageError
+from vidsearch.storage import files
+
+ROWS_AT_ONCE = 8192
+
+Scores = npt.NDArray[np.float32]
+Records = Sequence[dict[str, Any]]
+Sink = Callable[[Records], None]  # takes the next rows
+
+
+@dataclass
+class Exported:
+    """What an export has written.
+
+    Attributes:
+        rows: number of clips.
+        ids_sha256: of their ids in order, a line each.
+        media: what became of the video files, counted; only where these were asked for.
+    """
+
+    rows: int = 0
+    ids_sha256: str = ""
+    media: dict[str, int] = field(default_factory=dict)
+
+
+def export_rows(corpus: Corpus, rows: Iterable[tuple[Rows, Scores | None]], sink: Sink) -> Exported:
+    """Give rows to a sink in their order, with rank and score before their columns where they have a score.
+
+    Args:
+        corpus: what they are rows of.
+        rows: row numbers and scores, in parts of any size.
+        sink: what `open_sink` yields.
+    """
+    done = Exported()
+    digest = hashlib.sha256()
+    for part, scores in rows:
+        for start in range(0, len(part), ROWS_AT_ONCE):
+            records = corpus.take(part[start : start + ROWS_AT_ONCE])
+            if scores is not None:
+                rank_name, score_name = score_columns(corpus)
+                records = [
+                    {rank_name: done.rows + place, score_name: float(score), **record}
+                    for place, (score, record) in enumerate(zip(scores[start : start + ROWS_AT_ONCE], records, strict=True), 1)
+                ]
+            sink(records)
+            digest.update("".join(f"{record['clip_id']}\n" for record in records).encode())
+            done.rows += len(records)
+    done.ids_sha256 = digest.hexdigest()
+    return done
+
+
+def score_columns(corpus: Corpus) -> tuple[str, str]:
+    """Return the names under which rank and score are written: others where the clips have columns of these names."""
+    taken = corpus.schema.names if len(corpus) else []
+    return ("query_rank", "query_score") if {"rank", "score"} & set(taken) else ("rank", "score")
+
+
+def export_schema(corpus: Corpus, *, scored: bool) -> pa.Schema:
+    """Return the columns of an export and their types."""
+    own = list(corpus.schema) if len(corpus) else [pa.field("clip_id", pa.string())]
+    scores = list(zip(score_columns(corpus), (pa.int64(), pa.float32()), strict=True))
+    return pa.schema([*(scores if scored else []), *own])
+
+
+def open_sink(path: Path, form: str, schema: pa.Schema) -> AbstractContextManager[Sink]:
+    """Open a file that must not be there yet, and give what writes rows to it; it has its name only when the block has ended well.
+
+    Args:
+        path: the file.
+        form: "parquet", "csv", "jsonl" or "ids".
+        schema: columns of the rows.
+    """
+    makers = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl, "ids": _ids}
+    if form not in makers:
+        raise UsageError(f"unknown format {form!r}; choose from {', '.join(makers)}")
+    return makers[form](path, schema)
+
+
+def write_table(table: pa.Table, path: Path, form: str) -> None:
+    """Write a table as "parquet", "csv" or "jsonl"."""
+    with open_sink(path, form, table.schema) as sink:
+        for batch in table.to_batches(ROWS_AT_ONCE):
+            sink(batch.to_pylist())
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[files.Writer]:
+    """Yield what writes a file that is there, whole and durable, only when the block has ended well."""
+    refuse_existing(path)
+    temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.tmp")
+    try:
+        with files.create(temporary) as writer:
+            yield writer
+        temporary.replace(path)
+        files.sync_folder(path.parent)
+    finally:
+        files.remove(temporary)
+
+
+def refuse_existing(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} is there already; choose another name or delete it first")
+    if not path.parent.is_dir():
+        raise UsageError(f"no folder {path.parent} to write {path.name} into")
+
+
+@contextmanager
+def _parquet(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+    import pyarrow.parquet as pq
+
+    with new_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        yield lambda records: writer.write_table(pa.Table.from_pylist(list(records), schema=schema))
+
+
+@contextmanager
+def _csv(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+    with new_file(path) as file:
+
+        def write(records: Records) -> None:
+            text = io.StringIO(newline="")
+            csv.DictWriter(text, fieldnames=schema.names, lineterminator="\n").writerows(records)
+            file.write(text.getvalue().encode())
+
+        write([dict(zip(schema.names, schema.names, strict=True))])
+        yield write
+
+
+@contextmanager
+def _jsonl(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+    del schema
+    with new_file(path) as file:
+        yield lambda records: _write_lines(file, (json_of(record) for record in records))
+
+
+@contextmanager
+def _ids(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+    del schema
+    with new_file(path) as file:
+        yield lambda records: _write_lines(file, (str(record["clip_id"]) for record in records))
+
+
+def _write_lines(file: files.Writer, lines: Iterable[str]) -> None:
+    file.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def json_of(record: dict[str, Any]) -> str:
+    """Return one line of JSON; NaN and infinity, which JSON lacks, are null."""
+    plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()}
+    return json.dumps(plain, ensure_ascii=False, default=str)

@@ -1,0 +1,194 @@
+"""What an export was made of, so that it can be made again: FILE.recipe.json beside FILE."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidsearch import __version__
+from vidsearch.engine import Index
+from vidsearch.errors import InputNotFoundError, UsageError
+from vidsearch.export import Exported, Scores, Sink, export_rows, export_schema, new_file, open_sink, refuse_existing
+from vidsearch.query import Query
+from vidsearch.scan import draw_rows, row_blocks
+from vidsearch.storage import files, seal
+from vidsearch.storage.manifest import MANIFESTS
+
+RECIPE_VERSION = 1
+SUFFIX = ".recipe.json"
+FORMATS = ("parquet", "csv", "jsonl", "webdataset", "ids")
+UNFIT = ("then", "group", "sort", "cursor", "diverse")  # fields of a query that shape a page, not a subset
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which clips to export.
+
+    Attributes:
+        query: ranks them; its `k` has no meaning here. None takes all that pass the filter, in the order of their rows.
+        where: the filter, when there is no query.
+        top: so many of the best; None takes all that reach the query's `min_score`.
+        sample: so many, drawn at random from what would be exported; they keep its order.
+        seed: of the sample.
+    """
+
+    query: Query | None = None
+    where: str | None = None
+    top: int | None = None
+    sample: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("top", self.top), ("sample", self.sample)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; it must be 1 or more")
+        if self.query is None:
+            if self.top is not None:
+                raise UsageError("top needs a query to rank by; draw from a filter's rows with sample")
+            return
+        for name in UNFIT:
+            if getattr(self.query, name) not in ((), None):
+                raise UsageError(f"{name} shapes a page of hits; it has no meaning for an export")
+        if self.top is None and self.query.min_score is None:
+            raise UsageError("a query ranks every clip that passes; say how many with top, or from which score on with min-score")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what differs from the defaults."""
+        query = None if self.query is None else {name: value for name, value in self.query.to_json().items() if name != "k"}
+        values = {"query": query, "where": self.where, "top": self.top, "sample": self.sample}
+        return {name: value for name, value in values.items() if value is not None} | {"seed": self.seed}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Subset:
+        query = None if values.get("query") is None else Query.from_json(values["query"])
+        where, top, sample, seed = (values.get(name) for name in ("where", "top", "sample", "seed"))
+        if not (isinstance(where, str | None) and isinstance(top, int | None) and isinstance(sample, int | None) and isinstance(seed, int)):
+            raise UsageError("a subset holds a query, where (text), top, sample and seed (whole numbers)")
+        return cls(query, where, top, sample, seed)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An export, and what it was made of.
+
+    Attributes:
+        subset: what was asked for.
+        format: of the file.
+        index: {"path", "uuid", "version", "manifest_sha256"}: which version of which index.
+        space: {"id", "model"}: the fingerprint of the model that made the vectors, and its name.
+        rows, ids_sha256: what was written: number of clips, and SHA-256 of their ids in order, a line each.
+        vidsearch: the version that wrote it.
+    """
+
+    subset: Subset
+    format: str
+    index: dict[str, Any]
+    space: dict[str, str]
+    rows: int
+    ids_sha256: str
+    vidsearch: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that stands in the file."""
+        described = {"subset": self.subset.to_json(), "format": self.format, "index": self.index, "space": self.space}
+        return {"recipe": RECIPE_VERSION, "vidsearch": self.vidsearch, **described, "rows": self.rows, "ids_sha256": self.ids_sha256}
+
+
+def export(index: Index, subset: Subset, path: Path, form: str, *, media_root: Path | None = None) -> tuple[Exported, Recipe]:
+    """Write a subset of the clips to a file, and its recipe beside it.
+
+    Args:
+        index: what is exported from; a model is loaded only when the query has texts.
+        subset: which clips.
+        path: the file; for "webdataset" its shards are NAME-000000.tar and so on.
+        form: one of FORMATS.
+        media_root: folder of the video files, for "webdataset".
+    """
+    refuse_existing(recipe_path(path))
+    media: dict[str, int] = {}
+    schema = export_schema(index, scored=subset.query is not None)
+    with _open(path, form, schema, media_root, media) as sink:
+        done = export_rows(index, chosen_rows(index, subset), sink)
+    done.media = media
+    recipe = Recipe(
+        subset, form, _identity(index), {"id": index.space.id, "model": index.space.model}, done.rows, done.ids_sha256, __version__
+    )
+    with new_file(recipe_path(path)) as file:
+        file.write((json.dumps(recipe.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
+    return done, recipe
+
+
+def _open(path: Path, form: str, schema: Any, media_root: Path | None, media: dict[str, int]) -> AbstractContextManager[Sink]:
+    if form != "webdataset":
+        return open_sink(path, form, schema)
+    from vidsearch.webdataset import open_shards
+
+    return open_shards(path, media_root=media_root, media=media)
+
+
+def chosen_rows(index: Index, subset: Subset) -> Iterator[tuple[Any, Scores | None]]:
+    """Yield the rows of a subset in order, with scores where there is a query."""
+    if subset.query is None:
+        selections = index.select(subset.where)
+        if subset.sample is not None:
+            yield draw_rows(index, selections, subset.sample, seed=subset.seed), None
+            return
+        for rows in row_blocks(index, selections):
+            yield rows, None
+        return
+    rows, scores = index.rank(replace(subset.query, exact=True), subset.top)
+    if subset.sample is not None:
+        kept = np.sort(np.random.default_rng(subset.seed).choice(len(rows), size=min(subset.sample, len(rows)), replace=False))
+        rows, scores = rows[kept], scores[kept]
+    yield rows, scores
+
+
+def recipe_path(path: Path) -> Path:
+    """Return where the recipe of an export lies."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; one that is damaged or of a newer vidsearch raises UsageError."""
+    if not path.is_file():
+        raise InputNotFoundError(f"no recipe {path}")
+    try:
+        values = json.loads(path.read_bytes())
+        if values["recipe"] != RECIPE_VERSION:
+            raise UsageError(f"{path}: recipe version {values['recipe']!r}, this vidsearch reads {RECIPE_VERSION}; upgrade vidsearch")
+        subset = Subset.from_json(values["subset"])
+        rest = {name: values[name] for name in ("format", "index", "space", "rows", "ids_sha256", "vidsearch")}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path} is not a recipe of `vidsearch export` ({error!r:.100})") from error
+    return Recipe(subset, **rest)
+
+
+def differences(recipe: Recipe, index: Index) -> list[str]:
+    """Return in what an index is not the one that the recipe was written for, a line each."""
+    found = _identity(index)
+    told = []
+    if recipe.index.get("uuid") != found["uuid"]:
+        told.append(f"the recipe was written for another index, {recipe.index.get('path')}")
+    elif recipe.index.get("manifest_sha256") != found["manifest_sha256"]:
+        told.append(f"the index is at version {found['version']}, the recipe was written at {recipe.index.get('version')}")
+    if recipe.space.get("id") != index.space.id:
+        told.append(f"the vectors are of {index.space.model}, the recipe was written with those of {recipe.space.get('model')}")
+    return told
+
+
+def _identity(index: Index) -> dict[str, Any]:
+    version = index.manifest.version
+    return {
+        "path": str(index.root.resolve()),
+        "uuid": seal.read_sealed(index.root / "FORMAT").get("index_uuid"),
+        "version": version,
+        "manifest_sha256": files.digest(index.root / MANIFESTS / f"{version:012d}.json").sha256,
+    }
