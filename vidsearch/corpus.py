@@ -30,6 +30,7 @@ from vidsearch.storage.segment import Segment, open_segment
 from vidsearch.storage.template import read_template
 
 if TYPE_CHECKING:
+    from vidsearch.filters.select import Selector
     from vidsearch.filters.tree import Filter
 
 PARSED_FILTERS = 256  # kept, since the same one is asked again and again
@@ -98,23 +99,28 @@ class Corpus:
 
     def parse(self, where: str) -> Filter:
         """Return a filter as a tree, checked against the columns; one that was asked before is remembered."""
-        return self._parse(where)
+        return self._parsed(where)[0]
 
     @cached_property
-    def _parse(self) -> Callable[[str], Filter]:
+    def _parsed(self) -> Callable[[str], tuple[Filter, Selector]]:
         from vidsearch.filters.parse import parse  # the parser is loaded only when there is something to parse
+        from vidsearch.filters.select import Selector
+
+        def parsed(where: str) -> tuple[Filter, Selector]:
+            condition = parse(where, schema)
+            return condition, Selector(condition)
 
         schema = self.schema
-        return lru_cache(maxsize=PARSED_FILTERS)(lambda where: parse(where, schema))
+        return lru_cache(maxsize=PARSED_FILTERS)(parsed)
 
     def select(self, where: str | Filter | None) -> list[Selection]:
         """Return which rows of each segment pass a filter; all without one."""
         if where is None or not self.segments:
             return [everything(segment.rows) for segment in self.segments]
-        from vidsearch.filters.select import select
+        from vidsearch.filters.select import Selector
 
-        condition = self.parse(where) if isinstance(where, str) else where
-        return [select(condition, segment.columns, segment.rows) for segment in self.segments]
+        selector = self._parsed(where)[1] if isinstance(where, str) else Selector(where)
+        return [selector.rows(segment.columns, segment.rows) for segment in self.segments]
 
     def explain_filter(self, where: str | Filter) -> list[tuple[str, int]]:
         """Return each part of a filter that must be met, and how many rows meet it alone: why none meets all."""

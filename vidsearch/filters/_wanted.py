@@ -1,10 +1,11 @@
-"""What one comparison, or several with the same column, wants of it: a set of values, from which the rows follow."""
+"""What the comparisons with one column want of it: a set of values, from which the rows follow without looking at every row."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import and_, ge, gt, le, lt, or_
+from functools import reduce
+from operator import and_, ge, gt, le, lt, ne, or_
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,18 +15,19 @@ from vidsearch.filters._columns import CategoryColumn, Column, NumberColumn, Oth
 from vidsearch.filters._kinds import check_value
 from vidsearch.filters._ranges import ALL, EMPTY, Ranges, ranges_of
 from vidsearch.filters._values import array
-from vidsearch.filters.tree import Compare, IsNull, Like, OneOf
+from vidsearch.filters.tree import Compare, Filter, IsNull, Like, Not, OneOf
 from vidsearch.selection import Ids, Mask, Selection, nothing
 
 Leaf: TypeAlias = Compare | OneOf | Like | IsNull
+Term = tuple[Leaf, bool]  # a comparison, and whether it must be false rather than true
 FEW_ROWS = 4096  # so many listed rows are tested one by one rather than against a bitmap made for it
 FEW_CUTS = 4
 MAX_ANSWERS = 256  # kept of each column of few values
 
-_OPERATORS = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_OPERATORS = {"!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Numbers:
     """Ranges of numbers, and whether rows without one are wanted."""
 
@@ -33,29 +35,22 @@ class Numbers:
     ranges: Ranges
     nulls: bool
 
-    def joined(self, other: Numbers, *, both: bool) -> Numbers:
-        operator = and_ if both else or_
-        return Numbers(self.column, operator(self.ranges, other.ranges), operator(self.nulls, other.nulls))
+    def rows(self, within: Selection) -> Selection:
+        """Return those rows of a selection that have what is wanted."""
+        if within.listed and within.count <= FEW_ROWS and len(self.ranges.cuts) <= FEW_CUTS:
+            return Selection.of_ids(within.rows, within.ids[self._test(within.ids)])
+        found = self.column.spans(self._spans())
+        return within & (found | self.column.nulls if self.nulls else found)
 
-    @property
-    def count(self) -> int:
-        found = sum(stop - start for start, stop in self.spans)
-        return found + (self.column.rows - self.column.places if self.nulls else 0)
-
-    @cached_property
-    def spans(self) -> list[tuple[int, int]]:
-        """The places of the column's order that the ranges cover."""
+    def _spans(self) -> list[tuple[int, int]]:
+        """Return the places of the column's order that the ranges cover."""
         places, column = [], self.column
         for low, high in self.ranges.pairs:
             start = 0 if low is None else column.place(low[0], after=low[1])
-            places.append((start, column.places if high is None else column.place(high[0], after=high[1])))
-        return [(start, stop) for start, stop in places if start < stop]
-
-    def rows(self, within: Selection) -> Selection:
-        if within.listed and within.count <= FEW_ROWS and len(self.ranges.cuts) <= FEW_CUTS:
-            return Selection.of_ids(within.rows, within.ids[self._test(within.ids)])
-        found = self.column.spans(self.spans)
-        return within & (found | self.column.nulls if self.nulls else found)
+            stop = column.places if high is None else column.place(high[0], after=high[1])
+            if start < stop:
+                places.append((start, stop))
+        return places
 
     def _test(self, ids: Ids) -> Mask:
         values, known = self.column.values[ids], self.column.known(ids)
@@ -70,27 +65,24 @@ class Numbers:
         return wanted | ~known if self.nulls else wanted
 
 
-@dataclass(frozen=True)
+@dataclass
 class Codes:
     """Some of a column's few values, its code for null among them."""
 
     column: CategoryColumn
     codes: frozenset[int]
 
-    def joined(self, other: Codes, *, both: bool) -> Codes:
-        return Codes(self.column, self.codes & other.codes if both else self.codes | other.codes)
-
-    @property
     def count(self) -> int:
         return self.column.total(self.codes)
 
     def rows(self, within: Selection) -> Selection:
+        """Return those rows of a selection that have what is wanted."""
         if within.listed and within.count <= FEW_ROWS:
             return Selection.of_ids(within.rows, within.ids[self.column.has(self.codes, within.ids)])
         return within & self.column.rows_with(self.codes)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Texts:
     """Some texts, or all but those, and whether rows without a text are wanted; of a type that can only be null, no texts or all."""
 
@@ -110,76 +102,136 @@ class Texts:
     def _turned(self) -> Texts:
         return Texts(self.column, self.texts, not self.excluded, not self.nulls)
 
-    @property
     def count(self) -> int:
-        return self.found.count
-
-    @cached_property
-    def found(self) -> Selection:
-        empty = nothing(self.column.rows)
-        named = reduce(or_, (self.column.rows_of(text) for text in self.texts), empty) if self.column.kind == "text" else empty
-        if self.excluded != self.nulls:  # the nulls go with the texts that are named
-            named = named | self.column.nulls
-        return ~named if self.excluded else named
+        return 0 if not self.excluded else self.column.rows
 
     def rows(self, within: Selection) -> Selection:
-        return within & self.found
+        """Return those rows of a selection that have what is wanted."""
+        named = nothing(self.column.rows)
+        if self.column.kind == "text":
+            for text in self.texts:
+                named = named | self.column.rows_of(text)
+        if self.excluded != self.nulls:  # the nulls go with the texts that are named
+            named = named | self.column.nulls
+        return within & (~named if self.excluded else named)
 
 
 Wanted: TypeAlias = Numbers | Codes | Texts
 
 
-def wanted(node: Leaf, negated: bool, column: Column) -> Wanted | None:
-    """Return what makes a comparison true, or false if `negated`; None where only looking at every value tells."""
-    if isinstance(node, IsNull):
-        return _of_nulls(column, nulls=not negated)
-    if column.kind == "category":
-        codes = _codes(node, column)
-        return Codes(column, frozenset(range(len(column.values))) - codes if negated else codes)
-    if column.kind == "number" and isinstance(node, Compare | OneOf):
-        ranges = ranges_of(node, column.type)
-        return Numbers(column, ~ranges if negated else ranges, nulls=False)
-    if column.kind == "text" and (isinstance(node, OneOf) or (isinstance(node, Compare) and node.operator in ("=", "!="))):
-        values = node.values if isinstance(node, OneOf) else (node.value,)
-        for value in values:
-            check_value(node.column, column.type, value, ordered=False)
-        unequal = isinstance(node, Compare) and node.operator == "!="
-        return Texts(column, frozenset(map(str, values)), excluded=unequal != negated, nulls=False)
-    return None
+class Asked:
+    """All comparisons of one connective with one column; asked of the column of each segment in turn.
 
+    Attributes:
+        name: the column.
+        constant: whether it is met where the column is null throughout.
+    """
 
-def _of_nulls(column: Column, *, nulls: bool) -> Wanted:
-    if column.kind == "category":
+    def __init__(self, name: str, terms: Sequence[Term], *, both: bool) -> None:
+        self.name = name
+        truths = [isinstance(leaf, IsNull) and not negated for leaf, negated in terms]
+        self.constant = all(truths) if both else any(truths)
+        self._terms, self._join, self._both = terms, and_ if both else or_, both
+        self._numbers: dict[pa.DataType, tuple[Ranges, bool]] = {}
+        self._checked: set[pa.DataType] = set()
+        self._texts = [term for term in terms if _is_equality(term[0])]
+        self._looked_at: list[Filter] = [Not(leaf) if negated else leaf for leaf, negated in terms if not _is_equality(leaf)]
+        self._nulls = [term for term in terms if isinstance(term[0], IsNull)]
+        self._all_but_nulls: list[Filter] = [Not(leaf) if negated else leaf for leaf, negated in terms if not isinstance(leaf, IsNull)]
+
+    def of(self, column: Column) -> tuple[Wanted | None, list[Filter]]:
+        """Return what is wanted of a column, and the conditions that only looking at its values tells.
+
+        Raises:
+            FilterError: the column's type is not the one the filter was parsed for.
+        """
+        if column.kind == "category":
+            return Codes(column, reduce(self._join, [self._codes(leaf, negated, column) for leaf, negated in self._terms])), []
+        if column.kind == "number":
+            ranges, nulls = self._numbers.get(column.type) or self._ranges(column.type)
+            return Numbers(column, ranges, nulls), []
+        if column.kind == "text":
+            self._check(column.type)
+            texts = [_texts(leaf, negated, column) for leaf, negated in self._texts]
+            return self._united(texts), self._looked_at
+        return self._united([_of_nulls(column, nulls=not negated) for _, negated in self._nulls]), self._all_but_nulls
+
+    def _united(self, texts: list[Texts]) -> Texts | None:
+        return reduce(lambda one, other: one.joined(other, both=self._both), texts) if texts else None
+
+    def _ranges(self, column_type: pa.DataType) -> tuple[Ranges, bool]:
+        self._check(column_type)
+        found = [_ranges(leaf, negated, column_type) for leaf, negated in self._terms]
+        united = reduce(self._join, (ranges for ranges, _ in found)), reduce(self._join, (nulls for _, nulls in found))
+        self._numbers[column_type] = united
+        return united
+
+    def _codes(self, leaf: Leaf, negated: bool, column: CategoryColumn) -> frozenset[int]:
         null = len(column.values)
-        return Codes(column, frozenset((null,)) if nulls else frozenset(range(null)))
-    if column.kind == "number":
-        return Numbers(column, EMPTY if nulls else ALL, nulls)
+        if isinstance(leaf, IsNull):
+            return frozenset(range(null)) if negated else frozenset((null,))
+        self._check(column.type)
+        codes = _codes(leaf, column)
+        return frozenset(range(null)) - codes if negated else codes
+
+    def _check(self, column_type: pa.DataType) -> None:
+        """Refuse comparisons of unlike types, once a type."""
+        if column_type not in self._checked:
+            for leaf, _ in self._terms:
+                if not isinstance(leaf, IsNull):
+                    ordered = isinstance(leaf, Like) or (isinstance(leaf, Compare) and leaf.operator not in ("=", "!="))
+                    for value in _values(leaf):
+                        check_value(leaf.column, column_type, value, ordered=ordered)
+            self._checked.add(column_type)
+
+
+def _values(leaf: Compare | OneOf | Like) -> tuple[Any, ...]:
+    return leaf.values if isinstance(leaf, OneOf) else (leaf.pattern if isinstance(leaf, Like) else leaf.value,)
+
+
+def _is_equality(leaf: Leaf) -> bool:
+    return isinstance(leaf, IsNull | OneOf) or (isinstance(leaf, Compare) and leaf.operator in ("=", "!="))
+
+
+def _ranges(leaf: Leaf, negated: bool, column_type: pa.DataType) -> tuple[Ranges, bool]:
+    """Return the numbers that are wanted, and whether none is."""
+    if isinstance(leaf, IsNull):
+        return (ALL, False) if negated else (EMPTY, True)
+    if isinstance(leaf, Like):
+        raise TypeError("numbers are never like a text")  # check_value has refused it
+    ranges = ranges_of(leaf, column_type)
+    return (~ranges if negated else ranges), False
+
+
+def _texts(leaf: Leaf, negated: bool, column: TextColumn) -> Texts:
+    if isinstance(leaf, IsNull):
+        return _of_nulls(column, nulls=not negated)
+    unequal = isinstance(leaf, Compare) and leaf.operator == "!="
+    return Texts(column, frozenset(map(str, _values(leaf))), excluded=unequal != negated, nulls=False)
+
+
+def _of_nulls(column: TextColumn | OtherColumn, *, nulls: bool) -> Texts:
     return Texts(column, frozenset(), excluded=not nulls, nulls=nulls)
 
 
-def _codes(node: Compare | OneOf | Like, column: CategoryColumn) -> frozenset[int]:
+def _codes(leaf: Compare | OneOf | Like, column: CategoryColumn) -> frozenset[int]:
     """Return the codes of the values that meet a condition."""
-    values: tuple[Any, ...] = node.values if isinstance(node, OneOf) else (node.pattern if isinstance(node, Like) else node.value,)
-    ordered = isinstance(node, Like) or (isinstance(node, Compare) and node.operator not in ("=", "!="))
-    for value in values:
-        check_value(node.column, column.type, value, ordered=ordered)
-    if isinstance(node, OneOf) or (isinstance(node, Compare) and node.operator == "="):
-        return frozenset(column.code_of[value] for value in values if value in column.code_of)
-    codes = column.answers.get(node)
-    if codes is None:
+    if isinstance(leaf, OneOf) or (isinstance(leaf, Compare) and leaf.operator == "="):
+        codes = (column.code_of.get(value) for value in _values(leaf))
+        return frozenset(code for code in codes if code is not None)
+    found = column.answers.get(leaf)
+    if found is None:
         if len(column.answers) >= MAX_ANSWERS:
             column.answers.clear()
-        codes = column.answers[node] = frozenset(np.flatnonzero(_truths(node, column.values)).tolist())
-    return codes
+        found = column.answers[leaf] = frozenset(np.flatnonzero(_truths(leaf, column.values)).tolist())
+    return found
 
 
-def _truths(node: Compare | Like, values: tuple[Any, ...]) -> Any:
+def _truths(leaf: Compare | Like, values: tuple[Any, ...]) -> Any:
     """Return which of a column's values meet a condition."""
-    if isinstance(node, Compare):
-        if node.operator == "!=":
-            return [value != node.value for value in values]
-        return [_OPERATORS[node.operator](value, node.value) for value in values]
+    if isinstance(leaf, Compare):
+        return [_OPERATORS[leaf.operator](value, leaf.value) for value in values]
     from vidsearch.filters.evaluate import evaluate  # its kernels take 0.1 s to load
 
     texts = array(values, pa.large_string())
-    return evaluate(node, pa.Table.from_arrays([texts], names=[node.column]))
+    return evaluate(leaf, pa.Table.from_arrays([texts], names=[leaf.column]))

@@ -11,99 +11,105 @@ many texts, is evaluated row by row, on the rows that the rest leaves in questio
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import pyarrow as pa
 from pyarrow import types
 
 from vidsearch.filters._columns import Column
-from vidsearch.filters._wanted import Leaf, Numbers, Wanted, wanted
+from vidsearch.filters._wanted import Asked, Numbers, Term, Wanted
 from vidsearch.filters.tree import And, Compare, Constant, Filter, IsNull, Like, Not, OneOf, Or
 from vidsearch.selection import Selection, everything, nothing
 
-Term = tuple[Filter, bool]  # a condition, and whether it must be false rather than true
+Columns = Mapping[str, Column]
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The terms of a connective: sets of values, one a column; connectives of the other kind; what must be looked at row by row."""
+class Selector:
+    """A filter taken apart once, to be asked of many segments.
 
-    groups: list[Wanted]
-    compounds: list[Term]
-    looked_at: list[Filter]
-
-
-def select(condition: Filter, columns: Mapping[str, Column], rows: int) -> Selection:
-    """Return the rows of a segment for which a filter is true: those that `evaluate` finds in its table.
+        passing = [Selector(condition).rows(segment.columns, segment.rows) for segment in segments]
 
     Args:
         condition: the filter.
-        columns: those of the segment; one that it lacks is null throughout.
-        rows: of the segment.
-
-    Raises:
-        FilterError: a column's type is not the one the filter was parsed for.
-        IndexCorruptError: what the columns hold cannot be.
+        negated: whether it must be false rather than true.
     """
-    return _rows((condition, False), columns, everything(rows))
+
+    def __init__(self, condition: Filter, *, negated: bool = False) -> None:
+        condition, negated = _bare(condition, negated)
+        self._both = isinstance(condition, Or) if negated else not isinstance(condition, Or)
+        self._constants: set[bool] = set()
+        self._compounds: list[Selector] = []
+        terms: dict[str, list[Term]] = {}
+        for part, flipped in _flat(condition, negated, self._both):
+            if isinstance(part, Constant):
+                self._constants.add(part.value != flipped)
+            elif isinstance(part, Compare | OneOf | Like | IsNull):
+                terms.setdefault(part.column, []).append((part, flipped))
+            elif isinstance(part, And | Or):
+                self._compounds.append(Selector(part, negated=flipped))
+            else:
+                raise TypeError(f"{type(part).__name__} is not a filter")
+        self._asked = [Asked(name, group, both=self._both) for name, group in terms.items()]
+
+    def rows(self, columns: Columns, rows: int) -> Selection:
+        """Return the rows of a segment for which the filter is true: those that `evaluate` finds in its table.
+
+        Args:
+            columns: those of the segment; one that it lacks is null throughout.
+            rows: of the segment.
+
+        Raises:
+            FilterError: a column's type is not the one the filter was parsed for.
+            IndexCorruptError: the columns hold what cannot be.
+        """
+        return self._rows(columns, everything(rows))
+
+    def _rows(self, columns: Columns, within: Selection) -> Selection:
+        """Return the rows of `within` that meet the condition."""
+        constants, groups, looked_at = set(self._constants), [], []
+        for asked in self._asked:
+            column = columns.get(asked.name)
+            if column is None or (column.kind == "other" and types.is_null(column.type)):
+                constants.add(asked.constant)
+                continue
+            wanted, rest = asked.of(column)
+            if wanted is not None:
+                groups.append(wanted)
+            looked_at += rest
+        if (not self._both) in constants:  # false and …; true or …
+            return nothing(within.rows) if self._both else within
+        return (self._all if self._both else self._any)(groups, looked_at, columns, within)
+
+    def _all(self, groups: list[Wanted], looked_at: list[Filter], columns: Columns, within: Selection) -> Selection:
+        """Keep the rows that meet everything, what is cheap and rare first."""
+        if len(groups) > 1:
+            groups.sort(key=_cost)
+        for group in groups:
+            within = group.rows(within)
+        for compound in self._compounds:
+            within = compound._rows(columns, within)
+        return _look(And(tuple(looked_at)), columns, within) if looked_at else within
+
+    def _any(self, groups: list[Wanted], looked_at: list[Filter], columns: Columns, within: Selection) -> Selection:
+        """Keep the rows that meet anything."""
+        found = nothing(within.rows)
+        for group in groups:
+            found = found | group.rows(within)
+        for compound in self._compounds:
+            found = found | compound._rows(columns, within)
+        return found | _look(Or(tuple(looked_at)), columns, within & ~found) if looked_at else found
 
 
-def _rows(term: Term, columns: Mapping[str, Column], within: Selection) -> Selection:
-    """Return the rows of `within` that meet a condition."""
-    node, negated = _bare(term)
-    both = isinstance(node, Or) if negated else not isinstance(node, Or)
-    groups: dict[str, Wanted] = {}
-    compounds: list[Term] = []
-    looked_at: list[Filter] = []
-    for part, flipped in _flat(node, negated, both):
-        truth = _constant(part, flipped, columns)
-        if truth is not None:
-            if truth != both:  # false and …; true or …
-                return within if truth else nothing(within.rows)
-        elif isinstance(part, Compare | OneOf | Like | IsNull):
-            _sort_in(part, flipped, columns[part.column], both, groups, looked_at)
-        else:
-            compounds.append((part, flipped))
-    join = _all if both else _any
-    return join(_Parts(list(groups.values()), compounds, looked_at), columns, within)
-
-
-def _sort_in(part: Leaf, flipped: bool, column: Column, both: bool, groups: dict[str, Wanted], looked_at: list[Filter]) -> None:
-    """Add a comparison to what is wanted of its column, or to what must be looked at row by row."""
-    asked = wanted(part, flipped, column)
-    if asked is None:
-        looked_at.append(Not(part) if flipped else part)
-    else:
-        there = groups.get(part.column)
-        groups[part.column] = asked if there is None else there.joined(asked, both=both)  # type: ignore[arg-type]
+def select(condition: Filter, columns: Columns, rows: int) -> Selection:
+    """Return the rows of one segment for which a filter is true; see `Selector.rows`."""
+    return Selector(condition).rows(columns, rows)
 
 
 def _cost(group: Wanted) -> tuple[bool, int]:
     """Ranges of numbers come last: where few rows are left by then, those are tested and no place in the order is looked for."""
-    return (True, 0) if isinstance(group, Numbers) else (False, group.count)
+    return (True, 0) if isinstance(group, Numbers) else (False, group.count())
 
 
-def _all(parts: _Parts, columns: Mapping[str, Column], within: Selection) -> Selection:
-    """Keep the rows that meet everything, what is cheap and rare first."""
-    found = within
-    for group in sorted(parts.groups, key=_cost) if len(parts.groups) > 1 else parts.groups:
-        found = group.rows(found)
-    for compound in parts.compounds:
-        found = _rows(compound, columns, found)
-    return _look(And(tuple(parts.looked_at)), columns, found) if parts.looked_at else found
-
-
-def _any(parts: _Parts, columns: Mapping[str, Column], within: Selection) -> Selection:
-    """Keep the rows that meet anything."""
-    found = nothing(within.rows)
-    for group in parts.groups:
-        found = found | group.rows(within)
-    for compound in parts.compounds:
-        found = found | _rows(compound, columns, within)
-    return found | _look(Or(tuple(parts.looked_at)), columns, within & ~found) if parts.looked_at else found
-
-
-def _look(node: Filter, columns: Mapping[str, Column], within: Selection) -> Selection:
+def _look(node: Filter, columns: Columns, within: Selection) -> Selection:
     """Evaluate a condition row by row."""
     from vidsearch.filters.evaluate import evaluate  # its kernels take 0.1 s to load
 
@@ -117,27 +123,17 @@ def _look(node: Filter, columns: Mapping[str, Column], within: Selection) -> Sel
     return Selection.of_ids(within.rows, within.ids[evaluate(node, table)])
 
 
-def _bare(term: Term) -> Term:
-    node, negated = term
+def _bare(node: Filter, negated: bool) -> tuple[Filter, bool]:
     while isinstance(node, Not):
         node, negated = node.term, not negated
     return node, negated
 
 
-def _flat(node: Filter, negated: bool, both: bool) -> Iterator[Term]:
+def _flat(node: Filter, negated: bool, both: bool) -> Iterator[tuple[Filter, bool]]:
     """Yield the terms of a chain of the same connective."""
-    node, negated = _bare((node, negated))
+    node, negated = _bare(node, negated)
     if isinstance(node, And | Or) and (isinstance(node, Or) if negated else isinstance(node, And)) == both:
         for term in node.terms:
             yield from _flat(term, negated, both)
     else:
         yield node, negated
-
-
-def _constant(node: Filter, negated: bool, columns: Mapping[str, Column]) -> bool | None:
-    """Return whether a condition is true for all rows, or for none, without looking at any; None where that depends."""
-    if isinstance(node, Constant):
-        return node.value != negated
-    if isinstance(node, Compare | OneOf | Like | IsNull) and (node.column not in columns or types.is_null(columns[node.column].type)):
-        return isinstance(node, IsNull) and not negated
-    return None

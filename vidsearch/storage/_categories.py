@@ -93,7 +93,7 @@ class Category(Column):
         total = self.total(codes)
         if total in (0, self.rows):
             return everything(self.rows) if total else nothing(self.rows)
-        if total * 2 > self.rows:
+        if self._cost(codes) * 2 > self._whole_cost:
             return ~self.rows_with(set(range(len(self.counts))).difference(codes))
         present = [code for code in codes if self.counts[code]]
         common = [self._bitmap(code) for code in present if code in self._bitmaps]
@@ -108,6 +108,14 @@ class Category(Column):
         for posting in rare:
             with_bits(words, self.checked_ids(posting).ids)
         return self.checked(words, count=total)
+
+    def _cost(self, codes: Collection[int]) -> int:
+        """Return about how many bytes must be touched to unite the rows of some codes."""
+        return sum(self.rows // 8 if code in self._bitmaps else 4 * self.counts[code] for code in codes)
+
+    @cached_property
+    def _whole_cost(self) -> int:
+        return self._cost(range(len(self.counts)))
 
     def has(self, codes: Collection[int], rows: Ids) -> Array:
         """Return which of some rows have one of some codes, (m,) bool."""
