@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vidsearch.indexes._exact import Scorer, rank, scan, score_with_kernel, score_with_numpy
+from vidsearch.indexes._exact import Ranker, rank_with_kernel, rank_with_numpy, scan
 from vidsearch.indexes.base import Candidates, Effort, Ids, Queries, Scores, VectorIndex, Vectors
 from vidsearch.selection import Selection
 
@@ -59,15 +59,15 @@ def by_score(parts: Sequence[Part], queries: Queries, depth: int, *, kernels: bo
         depth: rows wanted.
         kernels: score rows with the compiled kernel; the same choice for all plans of an index, so that equal rows score equally.
     """
-    score: Scorer = score_with_kernel if kernels else score_with_numpy
+    rank: Ranker = rank_with_kernel if kernels else rank_with_numpy
     found: list[list[tuple[Scores, Ids]]] = [[] for _ in queries]
     for part in parts:
         if not part.selection.count:
             continue
         if kernels and len(queries) * part.selection.count <= GATHERED_ROWS and not part.selection.everything:
-            best: Iterable[tuple[Scores, Ids]] = (rank(query, part.vectors, part.selection.ids, depth, score=score) for query in queries)
+            best: Iterable[tuple[Scores, Ids]] = (rank(query, part.vectors, part.selection.ids, depth) for query in queries)
         else:
-            best = scan(queries, part.vectors, depth, part.selection, score=score)
+            best = scan(queries, part.vectors, depth, part.selection, rank=rank)
         for query, (scores, rows) in enumerate(best):
             found[query].append((scores, rows + part.first))
     scored = sum(part.selection.count for part in parts)
@@ -92,7 +92,7 @@ def by_codes(parts: Sequence[Part], queries: Queries, depth: int, effort: Effort
         rows = candidates.of(number)
         held = [*_rescored(shared, rows, query, depth)]
         for part in alone:
-            scores, ids = scan(query[None], part.vectors, depth, part.selection, score=score_with_kernel)[0]
+            scores, ids = scan(query[None], part.vectors, depth, part.selection, rank=rank_with_kernel)[0]
             held.append((scores, ids + part.first))
         scored = len(rows) + sum(part.selection.count for part in alone)
         codes = candidates.compared // len(queries)
@@ -101,15 +101,14 @@ def by_codes(parts: Sequence[Part], queries: Queries, depth: int, effort: Effort
 
 
 def _probe(parts: Sequence[Part], queries: Queries, effort: Effort, candidates: Candidates) -> None:
+    from vidsearch.indexes._kernels import choose_lists  # compiled code is loaded by the first index that has codes
+
     indexes = [part.index for part in parts if part.index is not None]
     prepared = indexes[0].prepare(queries)
-    held = np.sum([index.counts(part.selection) for index, part in zip(indexes, parts, strict=True)], axis=0)
+    counts = [index.counts(part.selection) for index, part in zip(indexes, parts, strict=True)]
+    held = counts[0] if len(counts) == 1 else np.sum(counts, axis=0)
     wanted = effort.share * held.sum()
-    visits = []
-    for order in indexes[0].nearest_lists(prepared):
-        enough = int(np.searchsorted(np.cumsum(held[order]), wanted)) + 1
-        chosen = order[:enough]
-        visits.append(chosen[held[chosen] > 0])
+    visits = [choose_lists(order, held, wanted) for order in indexes[0].nearest_lists(prepared)]
     candidates.lists[:] = [len(chosen) for chosen in visits]
     for index, part in zip(indexes, parts, strict=True):
         index.collect(prepared, visits, part.selection, share=effort.share, depth=effort.depth, first=part.first, into=candidates)
@@ -119,7 +118,7 @@ def _rescored(parts: Sequence[Part], rows: Ids, query: npt.NDArray[np.float32], 
     for part in parts:
         own = rows if len(parts) == 1 else rows[(rows >= part.first) & (rows < part.first + len(part.vectors))]
         if len(own):
-            scores, ids = rank(query, part.vectors, own - part.first, depth, score=score_with_kernel)
+            scores, ids = rank_with_kernel(query, part.vectors, own - part.first, depth)
             yield scores, ids + part.first
 
 

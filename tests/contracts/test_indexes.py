@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.indexes import faiss_factory, ivfpq
 from vidsearch.indexes._codes import Template, pack, unpack
-from vidsearch.indexes._exact import score_with_kernel, score_with_numpy, widen
+from vidsearch.indexes._exact import rank_with_kernel, rank_with_numpy, widen
 from vidsearch.indexes._projection import fit, width_for
 from vidsearch.indexes.base import Effort, VectorIndex, kind_for, lists_for, sample_rows
 from vidsearch.nearest import Found, Part, by_codes, by_score
@@ -326,15 +326,18 @@ def test_widening_is_exact_for_every_half_float() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 200), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_both_ways_to_score_rows_agree(rows: int, dim: int, seed: int) -> None:
+@given(st.integers(1, 200), st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_both_ways_to_rank_rows_agree(rows: int, dim: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((rows, dim)).astype(np.float16)
     query = rng.standard_normal(dim).astype(np.float32)
-    ids = rng.integers(0, rows, 30)
+    ids = rng.permutation(rows)[: 1 + rows // 2]
     exact = vectors[ids].astype(np.float64) @ query
-    assert np.allclose(score_with_numpy(vectors, ids, query), exact, atol=1e-4)
-    assert np.allclose(score_with_kernel(vectors, ids, query), exact, atol=1e-4)
+    for ranked in (rank_with_numpy, rank_with_kernel):
+        scores, found = ranked(query, vectors, ids, k)
+        assert np.allclose(scores, np.sort(exact)[::-1][:k], atol=1e-4)
+        assert np.allclose(scores, vectors[found].astype(np.float64) @ query, atol=1e-4)
+        assert len(set(found.tolist())) == min(k, len(ids))
 
 
 def test_an_exact_search_loads_neither_faiss_nor_numba() -> None:

@@ -112,17 +112,15 @@ class Template:
         Returns:
             (q, codes, 16) uint8 steps of at most 127, aligned to 16 bytes; (q,) what a step is worth; (q,) what the sum starts from.
         """
-        count, (codes, _, part) = len(queries), self.codebook.shape
-        products = np.matmul(self.codebook, queries.reshape(count, codes, part, 1))[..., 0]  # (q, codes, 16)
-        lowest = products.min(axis=2, keepdims=True)
-        products -= lowest
-        steps = np.maximum(products.max(axis=(1, 2)), np.float32(1e-12)) / np.float32(MAX_STEP)
+        from vidsearch.indexes._kernels import make_tables
+
+        count, codes = len(queries), len(self.codebook)
         room = np.empty(count * codes * CENTROIDS + ALIGNMENT, dtype=np.uint8)
         start = -room.ctypes.data % ALIGNMENT
         tables = room[start : start + count * codes * CENTROIDS].reshape(count, codes, CENTROIDS)
-        np.rint(products / steps[:, None, None], out=products)
-        np.copyto(tables, products, casting="unsafe")
-        return tables, steps, lowest.sum(axis=(1, 2))
+        steps, starts = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+        make_tables(self.codebook, queries, MAX_STEP, tables, steps, starts)
+        return tables, steps, starts
 
 
 def train(sample: Matrix, queries: Matrix | None, *, lists: int, seed: int) -> Template:

@@ -296,3 +296,79 @@ def score_rows(vectors, rows, query, scores):
             bits = (np.int32(_half_at(start + 2 * place)) << np.int32(13)) & np.int32(-0x70000001)
             total += _as_float(bits) * query[place]
         scores[number] = total
+
+
+@njit(cache=True, nogil=True)
+def best_rows(vectors, rows, query, k):
+    """Return the k best of some rows by exact score, then by row number.
+
+    Args:
+        vectors: address of (n, dim) finite half floats.
+        rows: (m,) int64, each once.
+        query: (dim,) float32, times 2^112, see `score_rows`.
+
+    Returns:
+        scores (at most k,) float32 and rows.
+    """
+    rows = np.sort(rows)  # the order they lie in on the disk
+    scores = np.empty(len(rows), dtype=np.float32)
+    score_rows(vectors, rows, query, scores)
+    if len(rows) > 4 * k:  # sort only what may be among the k best
+        lowest = np.partition(scores.copy(), len(scores) - k)[len(scores) - k]
+        near = scores >= lowest
+        rows, scores = rows[near], scores[near]
+    order = np.argsort(-scores, kind="mergesort")[:k]  # stable: rows of equal score stay in order
+    return scores[order], rows[order]
+
+
+@njit(cache=True, nogil=True)
+def choose_lists(order, held, wanted):
+    """Return the nearest lists that together hold `wanted` rows that pass, without those that hold none.
+
+    Args:
+        order: (lists,) int64, nearest first.
+        held: (lists,) int64, rows that pass in each.
+        wanted: rows, may be a fraction.
+    """
+    chosen = np.empty(len(order), dtype=np.int64)
+    count, rows = 0, 0
+    for place in range(len(order)):
+        if held[order[place]]:
+            chosen[count] = order[place]
+            count += 1
+            rows += held[order[place]]
+            if rows >= wanted:
+                break
+    return chosen[:count]
+
+
+@njit(cache=True, nogil=True)
+def make_tables(codebook, queries, most, tables, steps, starts):
+    """Write what codes add to the score of projected queries.
+
+    Args:
+        codebook: (codes, 16, slice) float32.
+        queries: (q, codes * slice) float32.
+        most: the largest step.
+        tables: (q, codes, 16) uint8, written: steps above the lowest product of each code.
+        steps, starts: (q,) float32, written: what a step is worth, and the sum of the lowest products.
+    """
+    codes, centroids, part = codebook.shape
+    products = np.empty((codes, centroids), dtype=np.float32)
+    for query in range(len(queries)):
+        span, start = np.float32(1e-12), np.float32(0)
+        for code in range(codes):
+            for centroid in range(centroids):
+                total = np.float32(0)
+                for place in range(part):
+                    total += codebook[code, centroid, place] * queries[query, code * part + place]
+                products[code, centroid] = total
+            lowest = products[code].min()
+            span = max(span, products[code].max() - lowest)
+            products[code] -= lowest
+            start += lowest
+        step = span / np.float32(most)
+        steps[query], starts[query] = step, start
+        for code in range(codes):
+            for centroid in range(centroids):
+                tables[query, code, centroid] = np.uint8(products[code, centroid] / step + np.float32(0.5))

@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 
 from vidsearch.errors import IndexCorruptError, UsageError
-from vidsearch.indexes._exact import scan
+from vidsearch.indexes._exact import rank_with_kernel, scan
 from vidsearch.indexes.base import Candidates, Ids, Queries, VectorIndex, Vectors
 from vidsearch.indexes.flat import merge
 from vidsearch.selection import Selection
@@ -161,7 +161,7 @@ class FactoryIndex(VectorIndex):
         try:
             scores, ids = self._index.search(queries, depth, params=_parameters(self._index, selector, share, depth))
         except RuntimeError:  # this type takes no selector, or no parameters
-            return scan(queries, self._vectors, depth, selection)
+            return scan(queries, self._vectors, depth, selection, rank=rank_with_kernel)
         return [(line[rows >= 0], rows[rows >= 0]) for line, rows in zip(scores, ids, strict=True)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vidsearch.indexes._exact import scan
+from vidsearch.indexes._exact import rank_with_numpy, scan
 from vidsearch.indexes.base import Candidates, Ids, Queries, VectorIndex, Vectors
 from vidsearch.selection import Selection
 
@@ -68,7 +68,7 @@ class FlatIndex(VectorIndex):
         self, prepared: Queries, visits: Sequence[Ids], selection: Selection, *, share: float, depth: int, first: int, into: Candidates
     ) -> None:
         del visits, share
-        merge(scan(prepared, self._vectors, depth, selection), depth=depth, first=first, into=into)
+        merge(scan(prepared, self._vectors, depth, selection, rank=rank_with_numpy), depth=depth, first=first, into=into)
         into.compared += selection.count * len(prepared)
 
 
