@@ -8,6 +8,8 @@ import numpy.typing as npt
 WORD_ROWS = 32  # a word of the bitmap is a block of the codes
 LISTED_SHARE = 64  # two lists are united as a list up to that part of the rows; a bitmap of more costs less than sorting them
 
+_ONE = np.uint32(1)
+
 Words = npt.NDArray[np.uint32]  # (ceil(rows / 32),): bit i % 32 of word i // 32 is row i, bits beyond the last row are 0
 Ids = npt.NDArray[np.uint32]  # (count,), ascending
 Mask = npt.NDArray[np.bool_]  # (rows,)
@@ -157,13 +159,13 @@ def has_bits(words: Words, ids: Ids) -> Mask:
 
 def with_bits(words: Words, ids: Ids) -> Words:
     """Set bits of a bitmap that are 0, each once, in place."""
-    np.add.at(words, (ids >> 5).astype(np.intp), np.uint32(1) << (ids & 31))  # `bitwise_or.at` takes ten times as long
+    np.add.at(words, (ids >> 5).astype(np.intp), _ONE << (ids & 31))  # `bitwise_or.at` takes ten times as long
     return words
 
 
 def without_bits(words: Words, ids: Ids) -> Words:
     """Clear bits of a bitmap that are 1, each once, in place."""
-    np.subtract.at(words, (ids >> 5).astype(np.intp), np.uint32(1) << (ids & 31))
+    np.subtract.at(words, (ids >> 5).astype(np.intp), _ONE << (ids & 31))
     return words
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, ge, gt, le, lt, ne, or_
@@ -134,6 +134,7 @@ class Asked:
         self._terms, self._join, self._both = terms, and_ if both else or_, both
         self._numbers: dict[pa.DataType, tuple[Ranges, bool]] = {}
         self._checked: set[pa.DataType] = set()
+        self._found = [(_finder(leaf), negated) for leaf, negated in terms]
         self._texts = [term for term in terms if _is_equality(term[0])]
         self._looked_at: list[Filter] = [Not(leaf) if negated else leaf for leaf, negated in terms if not _is_equality(leaf)]
         self._nulls = [term for term in terms if isinstance(term[0], IsNull)]
@@ -146,7 +147,9 @@ class Asked:
             FilterError: the column's type is not the one the filter was parsed for.
         """
         if column.kind == "category":
-            return Codes(column, reduce(self._join, [self._codes(leaf, negated, column) for leaf, negated in self._terms])), []
+            self._check(column.type)
+            codes = [_codes(find(column), negated, column) for find, negated in self._found]
+            return Codes(column, codes[0] if len(codes) == 1 else reduce(self._join, codes)), []
         if column.kind == "number":
             ranges, nulls = self._numbers.get(column.type) or self._ranges(column.type)
             return Numbers(column, ranges, nulls), []
@@ -165,14 +168,6 @@ class Asked:
         united = reduce(self._join, (ranges for ranges, _ in found)), reduce(self._join, (nulls for _, nulls in found))
         self._numbers[column_type] = united
         return united
-
-    def _codes(self, leaf: Leaf, negated: bool, column: CategoryColumn) -> frozenset[int]:
-        null = len(column.values)
-        if isinstance(leaf, IsNull):
-            return frozenset(range(null)) if negated else frozenset((null,))
-        self._check(column.type)
-        codes = _codes(leaf, column)
-        return frozenset(range(null)) - codes if negated else codes
 
     def _check(self, column_type: pa.DataType) -> None:
         """Refuse comparisons of unlike types, once a type."""
@@ -214,11 +209,21 @@ def _of_nulls(column: TextColumn | OtherColumn, *, nulls: bool) -> Texts:
     return Texts(column, frozenset(), excluded=not nulls, nulls=nulls)
 
 
-def _codes(leaf: Compare | OneOf | Like, column: CategoryColumn) -> frozenset[int]:
-    """Return the codes of the values that meet a condition."""
+def _codes(codes: frozenset[int], negated: bool, column: CategoryColumn) -> frozenset[int]:
+    return frozenset(range(len(column.values))) - codes if negated else codes
+
+
+def _finder(leaf: Leaf) -> Callable[[CategoryColumn], frozenset[int]]:
+    """Return what gives the codes of the values that meet a condition."""
+    if isinstance(leaf, IsNull):
+        return lambda column: frozenset((len(column.values),))
     if isinstance(leaf, OneOf) or (isinstance(leaf, Compare) and leaf.operator == "="):
-        codes = (column.code_of.get(value) for value in _values(leaf))
-        return frozenset(code for code in codes if code is not None)
+        values = _values(leaf)
+        return lambda column: frozenset(column.code_of[value] for value in values if value in column.code_of)
+    return lambda column: _answer(leaf, column)
+
+
+def _answer(leaf: Compare | Like, column: CategoryColumn) -> frozenset[int]:
     found = column.answers.get(leaf)
     if found is None:
         if len(column.answers) >= MAX_ANSWERS:

@@ -90,6 +90,8 @@ class Category(Column):
 
     def rows_with(self, codes: Collection[int]) -> Selection:
         """Return the rows that have one of some codes."""
+        if len(codes) == 1:
+            return self._rows_of_code(*codes)
         total = self.total(codes)
         if total in (0, self.rows):
             return everything(self.rows) if total else nothing(self.rows)
@@ -99,15 +101,20 @@ class Category(Column):
         common = [self._bitmap(code) for code in present if code in self._bitmaps]
         rare = [self._posting(code) for code in present if code not in self._bitmaps]
         if not common:
-            return self.checked_ids(rare[0] if len(rare) == 1 else np.sort(np.concatenate(rare)))
-        if not rare and len(common) == 1:
-            return self.checked(common[0], count=total)
+            return self.checked_ids(np.sort(np.concatenate(rare)))
         words = common[0].copy()
         for bitmap in common[1:]:
             np.bitwise_or(words, bitmap, out=words)
         for posting in rare:
             with_bits(words, self.checked_ids(posting).ids)
         return self.checked(words, count=total)
+
+    def _rows_of_code(self, code: int) -> Selection:
+        count = self.counts[code]
+        if count in (0, self.rows):
+            return everything(self.rows) if count else nothing(self.rows)
+        place = self._bitmaps.get(code)
+        return self.checked_ids(self._posting(code)) if place is None else self.checked(self._bitmap_rows[place], count=count)
 
     def _cost(self, codes: Collection[int]) -> int:
         """Return about how many bytes must be touched to unite the rows of some codes."""

@@ -110,7 +110,7 @@ class Column(ABC):
 
     def checked_ids(self, ids: Array) -> Selection:
         """Return a list of the file as a selection."""
-        if len(ids) and int(ids.max()) >= self.rows:
+        if len(ids) and int(np.maximum.reduce(ids)) >= self.rows:
             raise self.parts.damaged(f"row {ids.max()} of {self.rows}")
         return Selection.of_ids(self.rows, ids)
 

@@ -59,10 +59,16 @@ class Text(Column):
 
     def rows_of(self, text: str) -> Selection:
         """Return the rows that have a text; as no two texts of the column share a hash, one row tells for all."""
-        wanted = _hashes([text.encode(errors="surrogatepass")], self.parts.number("seed"))[0]
-        start, stop = int(self._hashes.searchsorted(wanted)), int(self._hashes.searchsorted(wanted, side="right"))
+        encoded = text.encode(errors="surrogatepass")
+        wanted = _hashes((encoded,), self._seed)[0]
+        start, stop = self._hashes.searchsorted(wanted), self._hashes.searchsorted(wanted, side="right")
+        if start == stop:
+            return nothing(self.rows)
         found = self.checked_ids(self._hashed[start:stop])
-        return found if start < stop and self.cells(found.ids[:1]) == [text] else nothing(self.rows)
+        row = int(found.ids[0])
+        first, last = int(self._ends[row]), int(self._ends[row + 1])
+        same = last - first == len(encoded) and first >= 0 and self._texts[first:last].tobytes() == encoded
+        return found if same else nothing(self.rows)
 
     def cells(self, rows: Rows) -> list[Any]:
         starts, stops, size = self._ends[:-1][rows].tolist(), self._ends[1:][rows].tolist(), len(self._texts)
@@ -103,6 +109,10 @@ class Text(Column):
     @cached_property
     def _hashes(self) -> Array:
         return self.parts.array("hashes", "<u8", (None,))
+
+    @cached_property
+    def _seed(self) -> int:
+        return self.parts.number("seed")
 
     @cached_property
     def _hashed(self) -> Array:

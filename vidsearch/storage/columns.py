@@ -134,6 +134,9 @@ class Columns(Mapping[str, AnyColumn]):
             column = self._opened[name] = self._open(name)
         return column
 
+    def get(self, name: str, default: Any = None) -> Any:  # Mapping's own raises and catches a KeyError where there is none
+        return self[name] if name in self._entries else default
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
