@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,7 @@ def rank(corpus: Corpus, query: Query, means: Means, wanted: int | None) -> tupl
 class _Question:
     query: Query
     selections: Sequence[Selection]
+    version: str
     position: int
     timings: dict[str, float]
 
@@ -96,7 +97,7 @@ def _answer(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Hits
 
 def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_Question]:
     """Return the questions with the rows that pass; the same filter is evaluated once."""
-    version = _version(corpus)
+    version = cursor.version_of(corpus.manifest.version, tuple(segment.uuid for segment in corpus.segments))
     passing: dict[str | None, Sequence[Selection]] = {}
     questions = []
     for query in queries:
@@ -111,7 +112,7 @@ def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_
             phrases = [phrase for item in wanted_words(query) for phrase in item.phrases] if query.mode != "vectors" else []
             if phrases and any(selection.count for selection in selections):
                 selections = means.words(query.keyword_column).narrow(selections, phrases)
-        questions.append(_Question(query, selections, position, timings))
+        questions.append(_Question(query, selections, version, position, timings))
     return questions
 
 
@@ -158,10 +159,17 @@ def _one(corpus: Corpus, question: _Question, vectors: Vector, known: Ranked | N
     with _stage([timings], "fetch"):
         hits = chained_hits(corpus, page, chains) if chains else hits_of(corpus, query, page, question.selections, ranker)
     certificate = stream.last.certificate if stream.last else None
-    found = Hits(hits, len(corpus), question.matching, certificate.reason if certificate else "", timings, corpus.skipped, certificate)
-    version = _version(corpus)
-    following = cursor.write(version, query, question.position + query.k) if page.more else None
-    return replace(found, total=total(stream, query), cursor=following)
+    return Hits(
+        hits,
+        rows=len(corpus),
+        matching=question.matching,
+        plan=certificate.reason if certificate else "",
+        timings_ms=timings,
+        skipped=corpus.skipped,
+        certificate=certificate,
+        total=total(stream, query),
+        cursor=cursor.write(question.version, query, question.position + query.k) if page.more else None,
+    )
 
 
 def _ranker(corpus: Corpus, query: Query, vectors: Vector, means: Means) -> Ranker:
@@ -179,21 +187,8 @@ def _nothing(corpus: Corpus, question: _Question) -> Hits:
     where, phrases = question.query.where, question.query.mode != "vectors" and len(corpus)
     reason = f"none of {len(corpus):,} clips passes the filter" if len(corpus) else "the index is empty"
     reason += " and holds the quoted words" if phrases and '"' in question.query.texts[0].text else ""
-    parts = _passing_alone(corpus, where) if where is not None and len(corpus) else ()
+    parts = tuple(corpus.explain_filter(where)) if where is not None and len(corpus) else ()
     return Hits((), len(corpus), 0, reason, question.timings, corpus.skipped, parts=parts)
-
-
-def _passing_alone(corpus: Corpus, where: str) -> tuple[tuple[str, int], ...]:
-    """Return each part of a filter that must hold, and how many rows it passes alone."""
-    from vidsearch.filters.tree import And
-
-    tree = corpus.parse(where)
-    terms = tree.terms if isinstance(tree, And) else (tree,)
-    return tuple((str(term), sum(selection.count for selection in corpus.select(term))) for term in terms)
-
-
-def _version(corpus: Corpus) -> str:
-    return cursor.version_of(corpus.manifest.version, [segment.uuid for segment in corpus.segments])
 
 
 @contextmanager

@@ -90,7 +90,10 @@ def _feedback(query: Query, total: Vector, vectors_of: Callable[[Sequence[str]],
 
 
 def _sum(parts: Sequence[Vector], dim: int) -> Vector:
-    return np.sum(parts, axis=0, dtype=np.float32) if parts else np.zeros(dim, dtype=np.float32)
+    total = np.zeros(dim, dtype=np.float32)
+    for part in parts:
+        total += part
+    return total
 
 
 def _checked(vector: Vector, dim: int) -> Vector:

@@ -7,7 +7,9 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
 
 from vidsearch.errors import QueryError
 from vidsearch.query import Query
@@ -38,15 +40,17 @@ def position(cursor: str) -> int:
     return _parts(cursor)[2]
 
 
-def version_of(version: int, segments: Sequence[str]) -> str:
+@lru_cache(maxsize=8)
+def version_of(version: int, segments: tuple[str, ...]) -> str:
     """Return what names a version of an index and the segments of it that could be opened."""
     return hashlib.sha256(json.dumps([version, *segments]).encode()).hexdigest()[:16]
 
 
 def _fingerprint(query: Query) -> str:
-    values = query.to_json()
-    values.pop("cursor", None)
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    values = query.to_json(without=("vector", "cursor"))
+    hashed = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    hashed.update(b"" if query.vector is None else np.asarray(query.vector, dtype=np.float32).tobytes())
+    return hashed.hexdigest()[:16]
 
 
 def _parts(cursor: str) -> tuple[str, str, int]:

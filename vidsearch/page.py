@@ -52,7 +52,7 @@ def cut(corpus: Corpus, query: Query, stream: Stream, position: int) -> Page:
     needed = wanted if query.diverse is None else -(-wanted // pool) * pool
     while True:
         stream.grow(needed)
-        candidates = np.flatnonzero(_passing(stream, query))
+        candidates = _passing(stream, query)
         remaining, duplicates = _remaining(corpus, query, stream.rows[candidates])
         if len(remaining) >= needed or over(stream, query):
             break
@@ -88,14 +88,15 @@ def total(stream: Stream, query: Query) -> Count:
     if query.min_score is None and query.mode != "keywords":
         return Count(stream.limit)
     exact = over(stream, query) and stream.last is not None and stream.last.sure
-    return Count(int(_passing(stream, query).sum()), exact)
+    return Count(len(_passing(stream, query)), exact)
 
 
-def _passing(stream: Stream, query: Query) -> npt.NDArray[np.bool_]:
+def _passing(stream: Stream, query: Query) -> Rows:
+    """Return the positions of the rows that reach the threshold."""
     if query.min_score is None or query.then:
-        return np.ones(len(stream.rows), dtype=np.bool_)
+        return np.arange(len(stream.rows))
     scores = stream.cosines if query.mode == "hybrid" else stream.scores
-    return scores >= np.float32(query.min_score)
+    return np.flatnonzero(scores >= np.float32(query.min_score))
 
 
 def _remaining(corpus: Corpus, query: Query, rows: Rows) -> tuple[Rows, Rows]:
@@ -148,8 +149,9 @@ def chained_hits(corpus: Corpus, page: Page, chains: Chains) -> tuple[Hit, ...]:
 
 
 def hit_of(rank: int, score: float, row: dict[str, Any]) -> Hit:
-    core: dict[str, Any] = {name: row.get(name) for name in CORE_COLUMNS}
-    return Hit(rank=rank, score=float(score), **core, metadata={name: value for name, value in row.items() if name not in core})
+    """Make a hit of what is written in its row, which keeps what is no core column."""
+    core: dict[str, Any] = {name: row.pop(name, None) for name in CORE_COLUMNS}
+    return Hit(rank=rank, score=float(score), **core, metadata=row)
 
 
 def _hits(corpus: Corpus, page: Page) -> list[Hit]:

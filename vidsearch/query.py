@@ -184,22 +184,22 @@ class Query:
         match = _SORT.fullmatch(self.sort) if self.sort else None
         return (match[1], (match[2] or "").lower() == "desc") if match else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, without: Sequence[str] = ()) -> dict[str, Any]:
         """Return what differs from the defaults, for `json`; `from_json` reads it."""
-        values = {}
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
-            if value is not default and (entry.name == "vector" or value != default):
-                values[entry.name] = _plain(value)
-        return values
+        said = {name: value for name, value in vars(self).items() if value is not _DEFAULTS[name] and name not in without}
+        return {name: _plain(value) for name, value in said.items() if name == "vector" or value != _DEFAULTS[name]}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Query:
         """Read an object with the names above, or "text" for one sentence; `like` takes clip ids and {"file": "video.mp4#t=3,9"}."""
         from vidsearch._query_json import read  # only for questions that come as JSON
 
-        return cls(**read(values, {entry.name: entry.default for entry in fields(cls)}))
+        return cls(**read(values, _DEFAULTS))
+
+
+_DEFAULTS: dict[str, Any] = {
+    entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory() for entry in fields(Query)
+}
 
 
 def weighted(text: str) -> Weighted:

@@ -276,13 +276,13 @@ def test_a_cursor_stands_for_a_position(position):
 
 
 def test_a_cursor_is_refused_by_another_query_and_another_version():
-    version = cursor.version_of(3, ["a", "b"])
+    version = cursor.version_of(3, ("a", "b"))
     text = cursor.write(version, Query(X, k=5), 5)
     with pytest.raises(QueryError, match="another query"):
         cursor.read(version, Query(X, k=6, cursor=text))
     with pytest.raises(QueryError, match="the index has changed"):
-        cursor.read(cursor.version_of(4, ["a", "b"]), Query(X, k=5, cursor=text))
-    assert len({version, cursor.version_of(3, ["a"]), cursor.version_of(4, ["a", "b"])}) == 3
+        cursor.read(cursor.version_of(4, ("a", "b")), Query(X, k=5, cursor=text))
+    assert len({version, cursor.version_of(3, ("a",)), cursor.version_of(4, ("a", "b"))}) == 3
 
 
 @given(st.text(max_size=80))
