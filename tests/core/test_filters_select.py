@@ -64,7 +64,7 @@ def test_the_tables_hold_every_kind_of_column(tables: list[tuple[pa.Table, Colum
     assert len(tables[-1][1]["score"]._above) > 60  # type: ignore[union-attr]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.integers(0, 2 * len(SHAPES) - 1), trees(MORE_VALUES))
 def test_random_filters_select_what_looking_at_every_value_finds(
     tables: list[tuple[pa.Table, Columns]], number: int, condition: Filter
