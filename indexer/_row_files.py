@@ -6,8 +6,9 @@ Columns may have InternVid's names; they get those of the index. The five that e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ TYPES = {
     **dict.fromkeys(("start_s", "end_s", "duration_s"), pa.float64()),
 }
 SECONDS = ("start_s", "end_s")
-LOOKED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def _typed(table: pa.Table, path: Path) -> pa.Table:
     return pa.table(columns)
 
 
+@lru_cache(maxsize=4096)
 def _known(name: str) -> str:
     """Return what the index calls a column."""
     known = COLUMN_OF.get(name.lower())
@@ -135,61 +136,65 @@ def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _survey(path: Path) -> tuple[int, pa.Schema]:
-    """Return the number of rows and every column with a type that all its values have; text where they have none in common."""
+    """Return the number of rows and every column with a type that all its values have; text where they have none in common.
+
+    The types are those of a table of examples: of each column one value of each kind, of whole numbers the largest.
+    """
     count = 0
-    types: dict[str, pa.DataType] = {}
-    for block in _json_blocks(path, LOOKED_AT_ONCE):
-        count += block.table.num_rows
-        for name, column in zip(block.table.column_names, block.table.columns, strict=True):
-            if column.null_count < len(column):
-                types[name] = _common(types.get(name, column.type), column.type)
-            else:
-                types.setdefault(name, pa.null())
-    return count, pa.schema([(name, TYPES.get(name, pa.string() if pa.types.is_null(kind) else kind)) for name, kind in types.items()])
-
-
-def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    if one == other or pa.types.is_null(one):
-        return other
-    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
+    examples: dict[str, dict[type, Any]] = {}
+    for record, _ in _records(path):
+        count += 1
+        for name, value in record.items():
+            kinds = examples.setdefault(name, {})
+            kind = type(value)
+            if kind not in kinds or (kind is int and abs(value) > abs(kinds[int])):
+                kinds[kind] = value
+    longest = max((len(kinds) for kinds in examples.values()), default=0)
+    columns = {name: [*kinds.values()] for name, kinds in examples.items()}
+    table = clips_table([{name: values[place] for name, values in columns.items() if place < len(values)} for place in range(longest)])
+    return count, pa.schema([(field.name, field.type) for field in table.schema])  # the core ones may be null here
 
 
 def _json_blocks(path: Path, rows: int) -> Iterator[Rows]:
+    records = _records(path)
+    while block := list(islice(records, rows)):
+        wrong = {place: fault for place, (_, fault) in enumerate(block) if fault}
+        yield Rows(clips_table([record for record, _ in block]), wrong)
+
+
+def _records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each line's values under the index's names; for one that is no row none, and what is the matter with it."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        lines = (line for line in file if line.strip())
-        while block := list(islice(lines, rows)):
-            wrong: dict[int, str] = {}
-            records = []
-            for place, line in enumerate(block):
+        for line in file:
+            if line.strip():
                 try:
-                    records.append(_record(line))
+                    yield _record(line), ""
                 except (ValueError, TypeError, RecursionError) as error:
-                    wrong[place] = f"no row: {error}"
-                    records.append({})
-            yield Rows(clips_table(records), wrong)
+                    yield {}, f"no row: {error}"
 
 
 def _record(line: str) -> dict[str, Any]:
-    """Return one line's values under the index's names; no JSON object, or a time or score that is none, raises ValueError."""
     values = json.loads(line)
-    if "\\ud" in line.lower():  # half a surrogate pair is no text
+    if "\\u" in line:  # half a surrogate pair is no text
         values = json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     record: dict[str, Any] = {}
     for name, value in values.items():
-        known = _known(name)
         if value is not None:
-            record.setdefault(known, _value(known, value))
+            known = _known(name)
+            convert = CONVERTED.get(known)
+            record.setdefault(known, value if convert is None else convert(value))
     return record
 
 
-def _value(name: str, value: Any) -> Any:
-    if name in SECONDS:
-        return parse_seconds(value)
-    kind = TYPES.get(name)
-    if kind is None or isinstance(value, bool):
-        return value
-    if pa.types.is_floating(kind):
-        return None if value == "" else float(value)
+def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _as_number(value: Any) -> float | None:
+    return None if value == "" else float(value)
+
+
+CONVERTED: dict[str, Callable[[Any], Any]] = {name: _as_number if pa.types.is_floating(kind) else _as_text for name, kind in TYPES.items()}
+CONVERTED |= dict.fromkeys(SECONDS, parse_seconds)

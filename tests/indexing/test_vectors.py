@@ -177,7 +177,6 @@ def test_a_parquet_file_brings_vectors_and_their_columns(tmp_path, kind):
 
 def test_json_columns_get_one_type_over_the_whole_file(tmp_path, monkeypatch):
     monkeypatch.setattr(indexer.vectors, "BLOCK_ROWS", 2)
-    monkeypatch.setattr("indexer._row_files.LOOKED_AT_ONCE", 2)
     records = [
         {"n": 0, "number": 1, "mixed": 1, "late": None},
         {"n": 1},
