@@ -68,6 +68,11 @@ class Calibration:
     queries: int = 0
     source: str = ""
 
+    @property
+    def rarest(self) -> float:
+        """The lowest selectivity that was measured; 0 where nothing was."""
+        return min((point.selectivity for point in self.points), default=0.0)
+
     def settings(self, selectivity: float, *, rows: int, k: int, recall: float) -> Estimate | None:
         """Return the setting that reaches a recall, or None where none was measured to.
 

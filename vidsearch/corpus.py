@@ -190,8 +190,8 @@ class Corpus:
         if self._trained and not exact and matching:
             vector_bytes = 2 * self.space.dim
             costs = Costs(vector_bytes, self._code_bytes)
-            if costs.exact(matching) <= FIXED_BYTES:
-                costs = None  # the codes cannot be cheaper, wherever the rows lie: make no bitmap to find out
+            if costs.exact(matching) <= FIXED_BYTES or matching < self.calibration.rarest * len(self):
+                costs = None  # the codes cannot be cheaper, or were not measured: do not find out where the rows lie
             else:
                 blocks = sum(_blocks(selection) for selection in selections)
         return plan(rows=len(self), matching=matching, blocks=blocks, k=depth, costs=costs, calibration=self.calibration, recall=recall)
@@ -281,4 +281,8 @@ def _ranked(found: Found, certificate: Certificate) -> Ranked:
 
 def _blocks(selection: Selection) -> int:
     """Return how many blocks of codes hold a row that passes."""
-    return -(-selection.rows // BLOCK_ROWS) if selection.everything else int(np.count_nonzero(selection.words))
+    if selection.everything:
+        return -(-selection.rows // BLOCK_ROWS)
+    if selection.listed:
+        return int(np.count_nonzero(np.diff(selection.ids // np.uint32(BLOCK_ROWS)))) + (selection.count > 0)
+    return int(np.count_nonzero(selection.words))
