@@ -8,8 +8,8 @@ which, so a setting must reach the wanted recall in all three cases, and its int
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 TARGETS = (0.8, 0.9, 0.95, 0.98, 0.99)
@@ -68,7 +68,7 @@ class Calibration:
     queries: int = 0
     source: str = ""
 
-    @property
+    @cached_property
     def rarest(self) -> float:
         """The lowest selectivity that was measured; 0 where nothing was."""
         return min((point.selectivity for point in self.points), default=0.0)
@@ -85,11 +85,17 @@ class Calibration:
         if not self.points:
             return _default(selectivity, rows, k) if recall <= MAX_DEFAULT_RECALL else None
         target = next((target for target in TARGETS if target >= recall - 1e-9), None)
-        curve = sorted((point for point in self.points if point.target == target), key=lambda point: point.selectivity)
-        if target is None or not curve or selectivity < curve[0].selectivity:
+        curve = [] if target is None else self._curves[target]
+        if not curve or selectivity < curve[0].selectivity:
             return None  # so rare a filter was not measured, because all its rows can be scored
         upper = next(place for place, point in enumerate(curve) if point.selectivity >= selectivity - 1e-12)
         return _between(curve[max(0, upper - 1)], curve[upper], selectivity, growth=max(1.0, rows / max(1, self.rows)), k=k)
+
+    @cached_property
+    def _curves(self) -> dict[float, list[Point]]:
+        """The points of each wanted recall, rarest first."""
+        rising = sorted(self.points, key=lambda point: point.selectivity)
+        return {target: [point for point in rising if point.target == target] for target in TARGETS}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -124,8 +130,3 @@ def _default(selectivity: float, rows: int, k: int) -> Estimate:
 
 def _depth(depth: float, k: int) -> int:
     return math.ceil(depth) + DEPTH_PER_RESULT * max(0, k - 10)
-
-
-def curves(points: Sequence[Point]) -> dict[float, list[Point]]:
-    """Return the points by wanted recall, for tables."""
-    return {target: [point for point in points if point.target == target] for target in TARGETS}
