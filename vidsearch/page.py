@@ -69,7 +69,7 @@ def whole(corpus: Corpus, query: Query, stream: Stream, wanted: int | None) -> t
     """Return the rows that remain of a ranking and their scores: the best so many, or all; it is read as far as that takes."""
     while True:
         stream.grow(stream.limit if wanted is None else wanted)
-        candidates = np.flatnonzero(_passing(stream, query))
+        candidates = _passing(stream, query)
         if over(stream, query) or (wanted is not None and len(candidates) >= wanted):
             places = candidates[_remaining(corpus, query, stream.rows[candidates])[0]][:wanted]
             if over(stream, query) or wanted is None or len(places) == wanted:
