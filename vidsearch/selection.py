@@ -107,7 +107,10 @@ class Selection:
         count = None if self._count is None else self.rows - self._count
         if self._words is None:
             return Selection.of_words(self.rows, without_bits(full(self.rows), self.ids), count=count)
-        return Selection.of_words(self.rows, np.bitwise_xor(self._words, full(self.rows)), count=count)
+        words = np.bitwise_not(self._words)
+        if self.rows % WORD_ROWS:
+            words[-1] &= (1 << self.rows % WORD_ROWS) - 1
+        return Selection.of_words(self.rows, words, count=count)
 
     @property
     def _untold(self) -> bool:

@@ -76,6 +76,7 @@ def test_numbers_have_their_order_and_a_bitmap_each_few_places(tmp_path: Path) -
     found = parts(add(tmp_path, pa.table({"score": pa.array(values, pa.float32())})))["score"]
     assert found["values"].tolist()[0::4] == [4.0, 3.0]
     assert found["order"].tolist() == [5, 2, 7, 6, 4, 0]
+    assert found["samples"].tolist() == [0.0]
     assert found["above"].tolist() == [[0b11110101], [0b01010001]]  # from the first place on, and from the fourth
     assert found["valid"].tolist() == [0b11111101]
 

@@ -20,8 +20,7 @@ from vidsearch.selection import Ids, Mask, Selection, nothing
 
 Leaf: TypeAlias = Compare | OneOf | Like | IsNull
 Term = tuple[Leaf, bool]  # a comparison, and whether it must be false rather than true
-FEW_ROWS = 4096  # so many listed rows are tested one by one rather than against a bitmap made for it
-FEW_CUTS = 4
+FEW_CUTS = 4  # for so many, testing listed rows one by one costs less than making a bitmap
 MAX_ANSWERS = 256  # kept of each column of few values
 
 _OPERATORS = {"!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
@@ -37,7 +36,7 @@ class Numbers:
 
     def rows(self, within: Selection) -> Selection:
         """Return those rows of a selection that have what is wanted."""
-        if within.listed and within.count <= FEW_ROWS and len(self.ranges.cuts) <= FEW_CUTS:
+        if within.listed and len(self.ranges.cuts) <= FEW_CUTS:
             return Selection.of_ids(within.rows, within.ids[self._test(within.ids)])
         found = self.column.spans(self._spans())
         return within & (found | self.column.nulls if self.nulls else found)
@@ -53,16 +52,17 @@ class Numbers:
         return places
 
     def _test(self, ids: Ids) -> Mask:
-        values, known = self.column.values[ids], self.column.known(ids)
+        values = self.column.values[ids]
+        known = self.column.known(ids) if self.nulls or values.dtype.kind != "f" or self.ranges == ALL else True
         wanted = np.zeros(len(ids), dtype=np.bool_)
         for low, high in self.ranges.pairs:
-            inside = known
+            inside = known  # comparisons leave NaN out by themselves
             if low is not None:
                 inside = inside & (values > low[0] if low[1] else values >= low[0])
             if high is not None:
                 inside = inside & (values <= high[0] if high[1] else values < high[0])
             wanted |= inside
-        return wanted | ~known if self.nulls else wanted
+        return wanted | np.logical_not(known) if self.nulls else wanted
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Codes:
 
     def rows(self, within: Selection) -> Selection:
         """Return those rows of a selection that have what is wanted."""
-        if within.listed and within.count <= FEW_ROWS:
+        if within.listed:
             return Selection.of_ids(within.rows, within.ids[self.column.has(self.codes, within.ids)])
         return within & self.column.rows_with(self.codes)
 

@@ -21,6 +21,7 @@ from vidsearch.storage._column import Array, Column, Encoded, Rows, valid_mask, 
 
 STEPS = 128  # bitmaps a column: 16 bytes a row
 SMALLEST_STEP = 256
+SAMPLED = 16  # places to a sample of the order: a cache line of row numbers
 
 _DTYPES = {
     pa.uint8(): "|u1",
@@ -52,7 +53,12 @@ def encode(column: pa.Array, dtype: str) -> Encoded:
     known = np.flatnonzero(valid & ~np.isnan(values) if values.dtype.kind == "f" else valid)
     order = known[np.argsort(values[known], kind="stable")].astype("<u4")
     step = max(SMALLEST_STEP, -(-len(order) // STEPS))
-    arrays = {"values": np.where(valid, values, np.zeros(1, dtype)), "order": order, "above": _above(order, len(values), step)}
+    arrays = {
+        "values": np.where(valid, values, np.array(np.nan if values.dtype.kind == "f" else 0, dtype)),
+        "order": order,
+        "samples": values[order[::SAMPLED]],
+        "above": _above(order, len(values), step),
+    }
     return Encoded("number", arrays | valid_words(column), {"step": step})
 
 
@@ -73,7 +79,7 @@ class Number(Column):
 
     @cached_property
     def values(self) -> Array:
-        """(rows,) as stored: whole days, or whole units of time since 1970; anything where there is no value."""
+        """(rows,) as stored: whole days, or whole units of time since 1970; where there is no value, NaN or, among whole numbers, 0."""
         return self.parts.array("values", dtype_of(self.type) or "", (self.rows,))
 
     @cached_property
@@ -86,9 +92,13 @@ class Number(Column):
         return ~self.spans([(0, self.places)])
 
     def place(self, value: Any, *, after: bool) -> int:
-        """Return the first place of the order whose value is at least a value, or above it if `after`; 20 looks at a million rows."""
+        """Return the first place of the order whose value is at least a value, or above it if `after`."""
+        if self.values.dtype.kind != "f":
+            value = self.values.dtype.type(value)  # of another type, a search would convert all samples
+        sample = int(self._samples.searchsorted(value, side="right" if after else "left"))
+        first, last = max(0, (sample - 1) * SAMPLED), min(sample * SAMPLED, self.places)
         try:
-            return (bisect_right if after else bisect_left)(self._order, value, key=self.values.__getitem__)
+            return (bisect_right if after else bisect_left)(self._order, value, first, last, key=self.values.__getitem__)
         except IndexError as error:
             raise self.parts.damaged(error) from error
 
@@ -158,6 +168,10 @@ class Number(Column):
     @cached_property
     def _order(self) -> Array:
         return self.parts.ids("order")
+
+    @cached_property
+    def _samples(self) -> Array:
+        return self.parts.array("samples", dtype_of(self.type) or "", (-(-self.places // SAMPLED),))
 
     @cached_property
     def _step(self) -> int:
