@@ -1,4 +1,4 @@
-"""Commands for whoever makes a data set of a corpus: export, replay, diff, dedup, coverage, count."""
+"""Commands for whoever makes a data set of a corpus: export, replay, diff, dedup, count."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from vidsearch.cli import IndexOption, ModelOption, default_index
 from vidsearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from vidsearch.coverage import Coverage
     from vidsearch.engine import Index
     from vidsearch.export import Exported
     from vidsearch.recipe import Subset
 
 EXIT_DIFFERENT = 1
-SHOWN_TERMS = 20
 REPORT_S = 5.0
 
 WhereOption = Annotated[str | None, typer.Option("--where", help="A filter, as in SQL: \"language = 'en' and aesthetic > 5\".")]
@@ -45,15 +43,6 @@ class DiffFormat(StrEnum):
 
     summary = "summary"
     ids = "ids"
-    jsonl = "jsonl"
-
-
-class CoverageFormat(StrEnum):
-    """How a coverage is given."""
-
-    gaps = "gaps"
-    parquet = "parquet"
-    csv = "csv"
     jsonl = "jsonl"
 
 
@@ -89,7 +78,7 @@ def export(
     else:
         query = None
     subset = Subset(query, where if query is None else None, top, sample, seed)
-    _tell(_export(_open(index, model), subset, out, form.value, media_root), out)
+    _tell(_export(open_corpus(index, model), subset, out, form.value, media_root), out)
 
 
 def replay(
@@ -103,7 +92,7 @@ def replay(
     from vidsearch.recipe import differences, read_recipe
 
     known = read_recipe(recipe)
-    found = _open(index or Path(str(known.index.get("path"))), model)
+    found = open_corpus(index or Path(str(known.index.get("path"))), model)
     for line in differences(known, found):
         typer.echo(f"note: {line}", err=True)
     done = _export(found, known.subset, out, known.format, media_root)
@@ -154,10 +143,10 @@ def dedup(
     from vidsearch.near_duplicates import find_near_duplicates, write_duplicates
     from vidsearch.storage.rewrite import check_name
 
-    found = _open(index, None)
+    found = open_corpus(index, None)
     if write is not None:
         check_name(write, found.manifest, found.segments)
-    with _progress("compared", len(found)) as report:
+    with progress_line("compared", len(found)) as report:
         duplicates = find_near_duplicates(found, threshold, seed=seed, progress=report)
     spare = len(duplicates.spare)
     typer.echo(
@@ -168,56 +157,6 @@ def dedup(
         typer.echo(f'written to column {write} in version {version}; leave them out with: --where "{write} is null"')
 
 
-def coverage(
-    terms: Annotated[Path, typer.Argument(help="Search terms: one a line, or JSON lines such as InternVid's queries.jsonl.")],
-    index: IndexOption = None,
-    form: Annotated[
-        CoverageFormat, typer.Option("--format", help="gaps: the terms with the fewest clips; else all counts.")
-    ] = CoverageFormat.gaps,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write, for the other formats.")] = None,
-    field: Annotated[str | None, typer.Option("--field", help="Of the JSON lines that holds the term.")] = None,
-    by: Annotated[
-        str | None, typer.Option("--by", help="Columns to split by, with commas. [default: language,type where they are]")
-    ] = None,
-    where: WhereOption = None,
-    min_score: Annotated[float | None, typer.Option("--min-score", help="A cosine from which clips count, for every term.")] = None,
-    quantile: Annotated[float, typer.Option("--quantile", help="Of the scores of unrelated texts that is noise.")] = 0.999,
-    background: Annotated[Path | None, typer.Option("--background", help="A file of unrelated texts. [default: jumbled terms]")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sample that noise is measured on.")] = 0,
-    shown: Annotated[int, typer.Option("--top", min=1, help="Terms to show.")] = SHOWN_TERMS,
-    model: ModelOption = None,
-) -> None:
-    """Count the clips of each search term above the noise."""
-    from vidsearch.coverage import measure_coverage
-    from vidsearch.terms import read_terms
-
-    if (out is None) != (form is CoverageFormat.gaps):
-        raise UsageError("give --out FILE with --format parquet, csv or jsonl, and not with gaps")
-    wanted, unrelated = read_terms(terms, field), None if background is None else read_terms(background)
-    found = _open(index, model)
-    with _progress("scored", len(found)) as report:
-        measured = measure_coverage(
-            found,
-            wanted,
-            found.encode_texts,
-            by=_columns(found, by),
-            where=where,
-            min_score=min_score,
-            quantile=quantile,
-            background=unrelated,
-            seed=seed,
-            progress=report,
-        )
-    noise = "" if measured.noise is None else f"; by chance about {measured.noise:,.0f} a term"
-    typer.echo(f"{len(wanted):,} terms, {measured.rows:,} clips{noise}", err=True)
-    if out is None:
-        _print_gaps(measured, shown)
-    else:
-        from vidsearch.export import write_table
-
-        write_table(measured.to_table(), out, form.value)
-
-
 def count(
     text: Annotated[str | None, typer.Argument(help="What the clips show; counted with --min-score.")] = None,
     index: IndexOption = None,
@@ -226,10 +165,11 @@ def count(
     model: ModelOption = None,
 ) -> None:
     """Print how many clips pass a filter and reach a score."""
-    typer.echo(_open(index, model).count(text, where=where, min_score=min_score).rows)
+    typer.echo(open_corpus(index, model).count(text, where=where, min_score=min_score).rows)
 
 
-def _open(path: Path | None, model: str | None) -> Index:
+def open_corpus(path: Path | None, model: str | None) -> Index:
+    """Open an index, and warn of what of it is damaged."""
     from vidsearch.engine import open_index
 
     opened = open_index(default_index() if path is None else path, model=model)
@@ -252,29 +192,8 @@ def _tell(done: Exported, out: Path) -> None:
     typer.echo(f"{done.rows:,} clips written to {out}{media}; recipe: {out}.recipe.json", err=True)
 
 
-def _columns(index: Index, by: str | None) -> list[str]:
-    if by is not None:
-        return [name.strip() for name in by.split(",") if name.strip()]
-    return [name for name in ("language", "type") if len(index) and name in index.schema.names]
-
-
-def _print_gaps(measured: Coverage, shown: int) -> None:
-    """Print the terms with the fewest clips, fewest first."""
-    from rich.table import Table
-
-    from vidsearch.tables import console, plain
-
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("clips", justify="right", no_wrap=True)
-    table.add_column("floor", justify="right", no_wrap=True)
-    table.add_column("term", overflow="fold")
-    for place in measured.totals.argsort(kind="stable")[:shown].tolist():
-        table.add_row(f"{measured.totals[place]:,}", f"{measured.floors[place]:.3f}", plain(measured.terms[place]))
-    console().print(table)
-
-
 @contextmanager
-def _progress(word: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_line(word: str, total: int) -> Iterator[Callable[[int], None]]:
     """Give a function that shows on stderr how many rows are done: a line now and then on a terminal, nothing elsewhere."""
     shown = time.monotonic()
 
