@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidsearch.errors import QueryError
-from vidsearch.query import Media, Rocchio, Weighted
+from vidsearch.parts import Media, Rocchio, Weighted
 
 TEXTS = ("exclude", "up", "down", "then")
 

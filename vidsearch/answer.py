@@ -17,7 +17,8 @@ from vidsearch import cursor
 from vidsearch.compose import Encode, compose
 from vidsearch.corpus import Corpus, Ranked, Rows
 from vidsearch.page import Ranker, chained_hits, column_of, cut, hits_of, over, total, whole
-from vidsearch.query import Media, Query, Vector
+from vidsearch.parts import Media
+from vidsearch.query import Query, Vector
 from vidsearch.results import Count, Hits
 from vidsearch.selection import Selection
 from vidsearch.streams import Scores, Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words

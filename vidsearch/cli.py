@@ -65,7 +65,6 @@ def query(
     sort: Annotated[str | None, typer.Option("--sort", help='Show the k best in the order of a column: "aesthetic desc".')] = None,
     group: Annotated[str | None, typer.Option("--group", help='"video": k source videos with their best clips.')] = None,
     cursor: Annotated[str | None, typer.Option("--cursor", help="The next page, as the one before ends with.")] = None,
-    counted: Annotated[bool, typer.Option("--count", help="Print how many clips there are, not which.")] = False,
     recall: Annotated[float, typer.Option("--recall", help="Share of the true nearest clips to find on average.")] = 0.95,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every clip that passes.")] = False,
     explain: Annotated[
@@ -98,10 +97,6 @@ def query(
     )
     asking = asked.questions(queries)
     found = _open(index, model)
-    if counted:
-        for question in asking:
-            typer.echo(str(found.count_of(question)))
-        return
     skipped = query_cli.print_answers(found, asking, output.value, explain=explain, numbered=queries is not None)
     if skipped:
         sys.exit(EXIT_PARTIAL)

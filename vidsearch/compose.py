@@ -8,7 +8,8 @@ import numpy as np
 
 from vidsearch.captions.text import unquoted
 from vidsearch.errors import QueryError
-from vidsearch.query import Media, Query, Vector
+from vidsearch.parts import Media
+from vidsearch.query import Query, Vector
 
 NEGATIVE_WEIGHT = 0.5  # how strongly excluded texts push the query away; the wanted side weighs 1
 

@@ -11,7 +11,8 @@ from vidsearch.answer import Means, answer, count, rank
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.encoders import load_text_encoder
 from vidsearch.errors import QueryError
-from vidsearch.query import Media, Mode, Query, Rocchio, Vector, examples, sentences
+from vidsearch.parts import Media, Rocchio, examples, sentences
+from vidsearch.query import Mode, Query, Vector
 from vidsearch.results import Count, Hits
 from vidsearch.storage import manifest as manifests
 from vidsearch.streams import Scores, Words

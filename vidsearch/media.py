@@ -13,7 +13,8 @@ from vidsearch.encoders import load_encoder
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import DecodeError, InputNotFoundError, QueryError, SpaceMismatchError
 from vidsearch.extras import require
-from vidsearch.query import Media, Vector
+from vidsearch.parts import Media
+from vidsearch.query import Vector
 from vidsearch.registry import plugin
 from vidsearch.resize import resize_frames
 from vidsearch.sampling import choose_frames

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vidsearch.errors import InputNotFoundError, QueryError, UsageError
-from vidsearch.query import DEFAULT_TRADEOFF, MAX_DEPTH, Media, Query, example, weighted
+from vidsearch.parts import Media, example, weighted
+from vidsearch.query import DEFAULT_TRADEOFF, MAX_DEPTH, Query
 
 if TYPE_CHECKING:
     from vidsearch.engine import Index

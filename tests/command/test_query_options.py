@@ -12,7 +12,8 @@ from support.clips import DIM, make_rows, write_index
 
 from vidsearch import open_index
 from vidsearch.cli import main
-from vidsearch.query import Query, Weighted, sentences
+from vidsearch.parts import Weighted, sentences
+from vidsearch.query import Query
 
 ROWS = 90
 VECTORS, TABLE = make_rows(ROWS, seed=31)
@@ -113,12 +114,6 @@ def test_the_answer_is_explained_on_stderr(query):
         assert expected_line in err
     assert "more of 90: --cursor " in err
     assert "plan  " not in query("a dog")[2]
-
-
-def test_counts_are_printed_alone(query, index):
-    assert query("a dog", "--count")[1] == "90\n"
-    assert query("a dog", "--count", "--where", "language = 'en'")[1] == f"{sum(row['language'] == 'en' for row in TABLE)}\n"
-    assert query("dog", "--count", "--keyword")[1] == f"{sum('dog' in (row['caption'] or '') for row in TABLE)}\n"
 
 
 def test_a_filter_that_nothing_passes_is_taken_apart(query):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.clips import DIM, make_rows, write_index
 
 from vidsearch.errors import FilterError, QueryError
-from vidsearch.query import Query, Weighted
+from vidsearch.parts import Weighted
+from vidsearch.query import Query
 from vidsearch.refine import ORDER_SLACK_S, diversify
 from vidsearch.results import Certificate, Count
 from vidsearch.streams import Ranking, Stream

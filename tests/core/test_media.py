@@ -13,7 +13,7 @@ from indexer import build
 from indexer.toyvideos import write_demo_videos
 from vidsearch.decoders._stills import is_still, read_still
 from vidsearch.errors import InputNotFoundError, QueryError, SpaceMismatchError
-from vidsearch.query import Media
+from vidsearch.parts import Media
 from vidsearch.storage import manifest as manifests
 
 CLIPS = 3

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from vidsearch import cursor
 from vidsearch.compose import NEGATIVE_WEIGHT, compose
 from vidsearch.errors import QueryError
-from vidsearch.query import Media, Query, Rocchio, Weighted, example, examples, sentences, weighted
+from vidsearch.parts import Media, Rocchio, Weighted, example, examples, sentences, weighted
+from vidsearch.query import Query
 
 AXES = np.eye(4, dtype=np.float32)
 WORDS = {"x": AXES[0], "y": AXES[1], "z": AXES[2], "-x": -AXES[0]}
@@ -199,6 +200,7 @@ def test_only_a_path_or_a_file_that_is_there_is_taken_for_a_file(tmp_path):
     assert example(f"{there}#t=1,2") == Media(there, 1, 2)
     assert example("nobody") == "nobody"
     assert example("\0") == "\0"
+    assert example("x" * 5000) == "x" * 5000
     assert examples(["id", there]) == ("id", Media(there))
     assert examples(str(there)) == (str(there),)  # a text from outside never names a file
 
@@ -254,6 +256,8 @@ def test_a_query_goes_through_json_and_back():
         ({"texts": [["x", "y"]]}, "texts is 'y'"),
         ({"like": {"path": "x"}}, "like is {'path': 'x'}"),
         ({"text": "x", "rocchio": [1]}, "three"),
+        ({"like": {"file": "a\0b"}}, "is no name of a file"),
+        ({"like": {"file": "a\0b#t=1"}}, "is no name of a file"),
     ],
 )
 def test_json_of_other_types_is_refused_by_name(values, message):
