@@ -179,6 +179,8 @@ def test_rows_of_all_segments_are_fetched_in_the_order_asked(corpus: Corpus) -> 
     assert plain(corpus.take(numbers)) == plain([everything[number] for number in numbers])
     assert corpus.take([40, 0], ["language", "clip_id"])[0] == {"language": None, "clip_id": "s1-0"}
     assert [corpus.row_of(f"s{segment}-{row}") for segment, row in ((0, 0), (1, 32), (2, 256))] == [0, 72, 329]
+    with pytest.raises(UsageError, match="row numbers 0 to 330 must lie within 0 to 329"):
+        corpus.take([0, 330])
     with pytest.raises(QueryError, match="no clip 's3-0'"):
         corpus.row_of("s3-0")
 

@@ -15,6 +15,8 @@ import pyarrow as pa
 from vidsearch.selection import Selection, nothing
 from vidsearch.storage._column import Array, Column, Encoded, Rows, valid_mask, valid_words
 
+GATHERED_SHARE = 16  # a smaller part of the texts is gathered one by one, so that the others need not be read from the disk
+
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -71,28 +73,38 @@ class Text(Column):
         return found if same else nothing(self.rows)
 
     def cells(self, rows: Rows) -> list[Any]:
+        try:
+            texts = [str(text, "utf-8") for text in self._slices(rows)]
+        except UnicodeDecodeError as error:
+            raise self.parts.damaged(error) from error
+        return self.without_nulls(rows, texts)
+
+    def _slices(self, rows: Rows) -> list[memoryview]:
+        """Return the bytes of some texts."""
         starts, stops, size = self._ends[:-1][rows].tolist(), self._ends[1:][rows].tolist(), len(self._texts)
         if any(not 0 <= start <= stop <= size for start, stop in zip(starts, stops, strict=True)):
             raise self.parts.damaged("a text that ends before it starts, or beyond the last")
         view = self._texts.data
-        try:
-            texts = [str(view[start:stop], "utf-8") for start, stop in zip(starts, stops, strict=True)]
-        except UnicodeDecodeError as error:
-            raise self.parts.damaged(error) from error
-        return self.without_nulls(rows, texts)
+        return [view[start:stop] for start, stop in zip(starts, stops, strict=True)]
 
     def arrow(self, rows: Rows | None = None) -> pa.Array:
         """Return a large_string array."""
         if rows is None:
             return self._all
+        if len(rows) * GATHERED_SHARE < self.rows and "_all" not in self.__dict__:
+            slices = self._slices(rows)
+            ends = np.cumsum([0, *map(len, slices)], dtype="<i8")
+            return self._array(len(rows), self.validity(rows), ends, np.frombuffer(b"".join(slices), dtype=np.uint8))
         indices = pa.Array.from_buffers(pa.uint32(), len(rows), [None, pa.py_buffer(rows.astype("<u4"))])
         return self._all.take(indices)
 
     @cached_property
     def _all(self) -> pa.Array:
-        buffers = [self.validity(None), pa.py_buffer(self._ends), pa.py_buffer(self._texts)]
+        return self._array(self.rows, self.validity(None), self._ends, self._texts)
+
+    def _array(self, rows: int, validity: pa.Buffer | None, ends: Array, texts: Array) -> pa.Array:
         try:
-            array = pa.Array.from_buffers(pa.large_string(), self.rows, buffers)
+            array = pa.Array.from_buffers(pa.large_string(), rows, [validity, pa.py_buffer(ends), pa.py_buffer(texts)])
             array.validate(full=True)  # every offset and every byte, once: what follows trusts them
         except pa.ArrowInvalid as error:
             raise self.parts.damaged(error) from error
