@@ -106,25 +106,25 @@ class Truth:
         ]
 
 
-def truth_of(files: Files) -> Truth:
+def truth_of(files: Files, cells: Sequence[Cell] = CELLS) -> Truth:
     """Return the exact answers to all queries in all cells, computed once and kept."""
     path = files.folder / "truth.npz"
-    key = json.dumps([cell._asdict() for cell in CELLS])
+    key = json.dumps([cell._asdict() for cell in cells])
     if path.exists():
         with np.load(path) as kept:
             if str(kept["key"]) == key:
                 return Truth(kept["ids"], kept["matching"])
     queries = np.load(files.queries)
-    truth = exact(queries, _stored(files), CELLS)
+    truth = exact(queries, _stored(files, cells), cells)
     np.savez(path, key=key, ids=truth.ids, matching=truth.matching)
     return truth
 
 
-def _stored(files: Files) -> Iterator[tuple[Halves, pa.Table]]:
+def _stored(files: Files, cells: Sequence[Cell]) -> Iterator[tuple[Halves, pa.Table]]:
     """Yield the vectors and rows of a data set, a block at a time."""
     start = 0
     with pq.ParquetFile(files.metadata) as rows:
-        for batch in rows.iter_batches(SCORED_ROWS, columns=sorted({cell.column for cell in CELLS if cell.column})):
+        for batch in rows.iter_batches(SCORED_ROWS, columns=sorted({cell.column for cell in cells if cell.column})):
             vectors: Halves = np.load(files.vectors, mmap_mode="r")[start : start + len(batch)]  # mapped anew: pages do not add up
             yield vectors, pa.Table.from_batches([batch])
             start += len(batch)
