@@ -1,5 +1,7 @@
 """Bring an index into its best shape: small segments into large ones, exact ones into IVF-PQ once there are clips enough to train on.
 
+Then its captions are indexed for keyword search, and what its search settings give is measured.
+
 Works on the stored vectors: nothing is decoded or embedded again. Small trained segments wait until there are several of a size, so
 each row is written anew once for each power of eight its index grows by, and adding a thousand clips to a million rewrites the thousand.
 """
@@ -20,6 +22,7 @@ from indexer.calibrate import calibrate
 from indexer.gather import Gathered
 from indexer.probes import Probes, probes_for
 from indexer.rows import concatenate
+from vidsearch.captions import store
 from vidsearch.corpus import Corpus
 from vidsearch.errors import VidsearchError
 from vidsearch.indexes.base import kind_for, sample_rows
@@ -74,12 +77,12 @@ def fold(
         template = _train(root, index, kind, index_factory if kind == "faiss_factory" else None, probes, seed)
     for group in _groups(index.segments, kind):
         _fold_group(root, group, kind=kind, template=template)
-    if kind == "ivfpq":
-        folded = Corpus(root)
-        if len(folded) >= RECALIBRATE * folded.calibration.rows:
-            probes = probes or probes_for(folded, encode_texts=encode_texts, queries=queries, seed=seed)
-            found = calibrate(folded, probes, seed=seed).to_json()
-            manifests.commit(root, lambda manifest: manifest.with_settings({**manifest.settings, "search": found}))
+    folded = Corpus(root)
+    store.build(root, folded.segments)
+    if kind == "ivfpq" and len(folded) >= RECALIBRATE * folded.calibration.rows:
+        probes = probes or probes_for(folded, encode_texts=encode_texts, queries=queries, seed=seed)
+        found = calibrate(folded, probes, seed=seed).to_json()
+        manifests.commit(root, lambda manifest: manifest.with_settings({**manifest.settings, "search": found}))
 
 
 def _kind(index: Corpus, factory: str | None) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from vidsearch._query_parts import Media, Rocchio, Weighted
 from vidsearch.errors import QueryError
-from vidsearch.parts import Media, Rocchio, Weighted
 
 TEXTS = ("exclude", "up", "down", "then")
 

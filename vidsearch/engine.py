@@ -7,15 +7,15 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsearch.answer import Means, answer, count, rank
+from vidsearch._query_parts import Media, Rocchio, examples, sentences
+from vidsearch.answers.answer import Means, answer, count, rank
+from vidsearch.answers.streams import Scores, Words
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.encoders import load_text_encoder
 from vidsearch.errors import QueryError
-from vidsearch.parts import Media, Rocchio, examples, sentences
 from vidsearch.query import Mode, Query, Vector
 from vidsearch.results import Count, Hits
 from vidsearch.storage import manifest as manifests
-from vidsearch.streams import Scores, Words
 
 if TYPE_CHECKING:
     from vidsearch.encoders.base import Encoder, TextEncoder
@@ -59,7 +59,7 @@ class Index(Corpus):
     @cached_property
     def full_encoder(self) -> Encoder:
         """Both sides of the model that made this index; loaded to ask with a picture or a video."""
-        from vidsearch.media import encoder_of
+        from vidsearch.answers.media import encoder_of
 
         return encoder_of(self.space, self.model)
 
@@ -172,7 +172,7 @@ class Index(Corpus):
 
     def encode_media(self, media: Media) -> Vector:
         """Return a picture or a part of a video as a unit vector (dim,) float32; the first call loads the whole model."""
-        from vidsearch.media import encode
+        from vidsearch.answers.media import encode
 
         return encode(media, self.full_encoder)
 

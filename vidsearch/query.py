@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch._query_parts import Media, Rocchio, Weighted
 from vidsearch.errors import QueryError
-from vidsearch.parts import Media, Rocchio, Weighted
 
 MAX_K = 1000
 MAX_TEXT = 4096  # characters

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vidsearch._query_parts import Media, example, weighted
 from vidsearch.errors import InputNotFoundError, QueryError, UsageError
-from vidsearch.parts import Media, example, weighted
 from vidsearch.query import DEFAULT_TRADEOFF, MAX_DEPTH, Query
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _check_depth(query: Query) -> None:
-    from vidsearch.cursor import position
+    from vidsearch.answers.cursor import position
 
     if query.cursor is not None and position(query.cursor) + query.k > MAX_DEPTH:
         raise QueryError(f"no more than {MAX_DEPTH:,} clips can be paged through here; the library pages on, and `export` takes all")

@@ -11,8 +11,8 @@ import pytest
 from support.clips import DIM, make_rows, write_index
 
 from vidsearch import open_index
+from vidsearch._query_parts import Weighted, sentences
 from vidsearch.cli import main
-from vidsearch.parts import Weighted, sentences
 from vidsearch.query import Query
 
 ROWS = 90
@@ -276,5 +276,5 @@ except SystemExit as stopped:
     loaded = set(done.stderr.split())
     assert len(done.stdout.split()) == 10
     assert not {"torch", "av", "faiss", "numba", "tantivy", "pandas", "matplotlib"} & loaded
-    assert not {"vidsearch.media", "vidsearch.chains", "vidsearch.captions.keywords", "vidsearch.captions.store"} & loaded
-    assert "vidsearch.answer" in loaded
+    assert not {"vidsearch.answers.media", "vidsearch.answers.chains", "vidsearch.captions.keywords", "vidsearch.captions.store"} & loaded
+    assert "vidsearch.answers.answer" in loaded

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.clips import DIM, make_rows, write_index
 
+from vidsearch._query_parts import Weighted
+from vidsearch.answers.refine import ORDER_SLACK_S, diversify
+from vidsearch.answers.streams import Ranking, Stream
 from vidsearch.errors import FilterError, QueryError
-from vidsearch.parts import Weighted
 from vidsearch.query import Query
-from vidsearch.refine import ORDER_SLACK_S, diversify
 from vidsearch.results import Certificate, Count
-from vidsearch.streams import Ranking, Stream
 
 ROWS = 300
 VECTORS, TABLE = make_rows(ROWS, seed=11)

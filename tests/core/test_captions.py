@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from support.clips import make_rows, write_index
 
 from vidsearch import open_index
+from vidsearch.answers.refine import fuse_ranks, scale
 from vidsearch.captions import store
 from vidsearch.captions.keywords import FEW_ROWS, Keywords, write
 from vidsearch.captions.text import Wanted, read
 from vidsearch.errors import QueryError
-from vidsearch.refine import fuse_ranks, scale
 from vidsearch.selection import Selection
 
 ROWS = 240

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from support.made import made
 
-from vidsearch import coverage, open_index
+from vidsearch import open_index
 from vidsearch.config import external_space
 from vidsearch.corpus import Corpus
-from vidsearch.coverage import measure_coverage, noise_floors
+from vidsearch.curate import coverage
+from vidsearch.curate.coverage import measure_coverage, noise_floors
+from vidsearch.curate.terms import jumbles, read_terms
 from vidsearch.errors import UsageError
 from vidsearch.storage import manifest as manifests
-from vidsearch.terms import jumbles, read_terms
 
 DIM = 128
 TERMS = ["a cat", "a dog", "a boat at sea", "nobody"]

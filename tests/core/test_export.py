@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from support.made import made
 
-from vidsearch import Index, __version__, export, open_index, webdataset
-from vidsearch.compare_exports import compare_exports
+from vidsearch import Index, __version__, open_index
+from vidsearch.curate import export, webdataset
+from vidsearch.curate.compare_exports import compare_exports
+from vidsearch.curate.recipe import Subset, differences, read_recipe
+from vidsearch.curate.recipe import export as write_export
 from vidsearch.errors import InputNotFoundError, UsageError
 from vidsearch.query import Query
-from vidsearch.recipe import Subset, differences, read_recipe
-from vidsearch.recipe import export as write_export
 
 ROWS, DIM = 90, 8
 FORMATS = ("parquet", "csv", "jsonl", "ids")

@@ -11,9 +11,9 @@ from support.videos import write_video
 import vidsearch
 from indexer import build
 from indexer.toyvideos import write_demo_videos
+from vidsearch._query_parts import Media
 from vidsearch.decoders._stills import is_still, read_still
 from vidsearch.errors import InputNotFoundError, QueryError, SpaceMismatchError
-from vidsearch.parts import Media
 from vidsearch.storage import manifest as manifests
 
 CLIPS = 3

@@ -5,12 +5,13 @@ import pyarrow as pa
 import pytest
 from support.made import made
 
-from vidsearch import near_duplicates, open_index
+from vidsearch import open_index
 from vidsearch.config import external_space
 from vidsearch.corpus import Corpus
+from vidsearch.curate import near_duplicates
+from vidsearch.curate.near_duplicates import find_near_duplicates
+from vidsearch.curate.near_lists import make_lists
 from vidsearch.errors import IndexCorruptError, UsageError
-from vidsearch.near_duplicates import find_near_duplicates
-from vidsearch.near_lists import make_lists
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.rewrite import with_column
 

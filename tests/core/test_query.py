@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsearch import cursor
-from vidsearch.compose import NEGATIVE_WEIGHT, compose
+from vidsearch._query_parts import Media, Rocchio, Weighted, example, examples, sentences, weighted
+from vidsearch.answers import cursor
+from vidsearch.answers.compose import NEGATIVE_WEIGHT, compose
 from vidsearch.errors import QueryError
-from vidsearch.parts import Media, Rocchio, Weighted, example, examples, sentences, weighted
 from vidsearch.query import Query
 
 AXES = np.eye(4, dtype=np.float32)

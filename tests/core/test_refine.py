@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsearch.refine import ORDER_SLACK_S, best_chain, best_first, diversify, fuse_ranks, fuse_scores, keep, scale
+from vidsearch.answers.refine import ORDER_SLACK_S, best_chain, best_first, diversify, fuse_ranks, fuse_scores, keep, scale
 
 DIRECTIONS = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if any(v)], dtype=np.float32)
 DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from vidsearch import __version__
+from vidsearch.curate.export import Exported, Scores, Sink, export_rows, export_schema, new_file, open_sink, refuse_existing
+from vidsearch.curate.scan import draw_rows, row_blocks
 from vidsearch.engine import Index
 from vidsearch.errors import InputNotFoundError, UsageError
-from vidsearch.export import Exported, Scores, Sink, export_rows, export_schema, new_file, open_sink, refuse_existing
 from vidsearch.query import Query
-from vidsearch.scan import draw_rows, row_blocks
 from vidsearch.storage import files, seal
 from vidsearch.storage.manifest import MANIFESTS
 
@@ -127,7 +127,7 @@ def export(index: Index, subset: Subset, path: Path, form: str, *, media_root: P
 def _open(path: Path, form: str, schema: Any, media_root: Path | None, media: dict[str, int]) -> AbstractContextManager[Sink]:
     if form != "webdataset":
         return open_sink(path, form, schema)
-    from vidsearch.webdataset import open_shards
+    from vidsearch.curate.webdataset import open_shards
 
     return open_shards(path, media_root=media_root, media=media)
 

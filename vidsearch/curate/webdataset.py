@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from vidsearch.export import Records, Sink, json_of, refuse_existing
+from vidsearch.curate.export import Records, Sink, json_of, refuse_existing
 from vidsearch.storage import files
 
 SHARD_ROWS = 10_000

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidsearch import cursor
-from vidsearch.compose import Encode, compose
+from vidsearch._query_parts import Media
+from vidsearch.answers import cursor
+from vidsearch.answers.compose import Encode, compose
+from vidsearch.answers.page import Ranker, chained_hits, column_of, cut, hits_of, over, total, whole
+from vidsearch.answers.streams import Scores, Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
 from vidsearch.corpus import Corpus, Ranked, Rows
-from vidsearch.page import Ranker, chained_hits, column_of, cut, hits_of, over, total, whole
-from vidsearch.parts import Media
 from vidsearch.query import Query, Vector
 from vidsearch.results import Count, Hits
 from vidsearch.selection import Selection
-from vidsearch.streams import Scores, Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
 
 if TYPE_CHECKING:
-    from vidsearch.chains import Chains
+    from vidsearch.answers.chains import Chains
 
 TOGETHER = 256  # questions whose rankings are held in memory at once
 COUNTED_AT_FIRST = 1024
@@ -151,7 +151,7 @@ def _one(corpus: Corpus, question: _Question, vectors: Vector, known: Ranked | N
     chains: Chains | None = None
     with _stage([timings], "search"):
         if query.then:
-            from vidsearch.chains import Chains
+            from vidsearch.answers.chains import Chains
 
             chains = Chains(corpus, query, vectors, question.selections)
         rank = chains.rank if chains else ranker(question.selections, known)

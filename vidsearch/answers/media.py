@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch._query_parts import Media
 from vidsearch.config import Space
 from vidsearch.decoders.base import Span
 from vidsearch.encoders import load_encoder
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import DecodeError, InputNotFoundError, QueryError, SpaceMismatchError
 from vidsearch.extras import require
-from vidsearch.parts import Media
 from vidsearch.query import Vector
 from vidsearch.registry import plugin
 from vidsearch.resize import resize_frames

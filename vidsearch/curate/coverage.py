@@ -21,9 +21,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vidsearch.corpus import Corpus, Vectors
+from vidsearch.curate.scan import BLOCK_ROWS, draw_rows, vector_blocks
+from vidsearch.curate.terms import jumbles
 from vidsearch.errors import UsageError
-from vidsearch.scan import BLOCK_ROWS, draw_rows, vector_blocks
-from vidsearch.terms import jumbles
 
 QUANTILE = 0.999
 SAMPLE_ROWS = 16_384

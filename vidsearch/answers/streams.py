@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch.answers.refine import best_first, fuse_ranks, fuse_scores
 from vidsearch.captions.text import Wanted
 from vidsearch.captions.text import read as read_words
 from vidsearch.corpus import Corpus, Ranked, Rows
 from vidsearch.errors import QueryError
 from vidsearch.query import Query, Vector
-from vidsearch.refine import best_first, fuse_ranks, fuse_scores
 from vidsearch.results import Certificate
 from vidsearch.selection import Selection
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vidsearch.curate.recipe import SUFFIX, read_recipe
+from vidsearch.curate.webdataset import shard_name
 from vidsearch.errors import InputNotFoundError, UsageError
-from vidsearch.recipe import SUFFIX, read_recipe
-from vidsearch.webdataset import shard_name
 
 Ids = dict[str, None]  # in order, each once
 

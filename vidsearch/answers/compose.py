@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vidsearch._query_parts import Media
 from vidsearch.captions.text import unquoted
 from vidsearch.errors import QueryError
-from vidsearch.parts import Media
 from vidsearch.query import Query, Vector
 
 NEGATIVE_WEIGHT = 0.5  # how strongly excluded texts push the query away; the wanted side weighs 1

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vidsearch.corpus import Corpus, Rows, Vectors
+from vidsearch.curate.near_lists import Lists, make_lists
+from vidsearch.curate.scan import row_blocks
 from vidsearch.errors import UsageError, VidsearchError
-from vidsearch.near_lists import Lists, make_lists
-from vidsearch.scan import row_blocks
 from vidsearch.storage.rewrite import with_column
 from vidsearch.storage.segment import Segment
 

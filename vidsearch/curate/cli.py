@@ -16,9 +16,9 @@ from vidsearch.cli import IndexOption, ModelOption, default_index
 from vidsearch.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidsearch.curate.export import Exported
+    from vidsearch.curate.recipe import Subset
     from vidsearch.engine import Index
-    from vidsearch.export import Exported
-    from vidsearch.recipe import Subset
 
 EXIT_DIFFERENT = 1
 REPORT_S = 5.0
@@ -67,8 +67,8 @@ def export(
     model: ModelOption = None,
 ) -> None:
     """Write a whole subset to a file, with a recipe to make it again."""
+    from vidsearch.curate.recipe import Subset
     from vidsearch.query_cli import Asked
-    from vidsearch.recipe import Subset
 
     ranking = {"exclude": exclude, "up": up, "down": down, "min_score": min_score, "per_video": per_video, "dedupe": dedupe}
     if text or like or vector or up:
@@ -89,7 +89,7 @@ def replay(
     model: ModelOption = None,
 ) -> None:
     """Make an export again, and say whether it holds the same clips; exit 1 if it does not."""
-    from vidsearch.recipe import differences, read_recipe
+    from vidsearch.curate.recipe import differences, read_recipe
 
     known = read_recipe(recipe)
     found = open_corpus(index or Path(str(known.index.get("path"))), model)
@@ -111,7 +111,7 @@ def diff(
     ] = DiffFormat.summary,
 ) -> None:
     """Compare two exports by clip id; exit 1 if they differ."""
-    from vidsearch.compare_exports import compare_exports
+    from vidsearch.curate.compare_exports import compare_exports
 
     found = compare_exports(a, b)
     if output is DiffFormat.summary:
@@ -140,7 +140,7 @@ def dedup(
     seed: Annotated[int, typer.Option("--seed", help="Of the lists that many clips are compared within.")] = 0,
 ) -> None:
     """Find the near-duplicates of the whole index."""
-    from vidsearch.near_duplicates import find_near_duplicates, write_duplicates
+    from vidsearch.curate.near_duplicates import find_near_duplicates, write_duplicates
     from vidsearch.storage.rewrite import check_name
 
     found = open_corpus(index, None)
@@ -179,7 +179,7 @@ def open_corpus(path: Path | None, model: str | None) -> Index:
 
 
 def _export(index: Index, subset: Subset, out: Path, form: str, media_root: Path | None) -> Exported:
-    from vidsearch.recipe import export as write_export
+    from vidsearch.curate.recipe import export as write_export
 
     if media_root is not None and (form != "webdataset" or not media_root.is_dir()):
         raise UsageError(f"--media-root {media_root} must be a folder, and goes with --format webdataset")

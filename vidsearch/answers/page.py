@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch.answers.refine import diversify, keep
+from vidsearch.answers.streams import SPARE, Ranking, Scores, Stream
+from vidsearch.answers.videos import numbered, sources_of, within
 from vidsearch.corpus import Corpus, Ranked, Rows
 from vidsearch.encoders.base import unit_rows
 from vidsearch.errors import QueryError
 from vidsearch.query import Query
-from vidsearch.refine import diversify, keep
 from vidsearch.results import CORE_COLUMNS, Count, Hit
 from vidsearch.selection import Selection
-from vidsearch.streams import SPARE, Ranking, Scores, Stream
-from vidsearch.videos import numbered, sources_of, within
 
 if TYPE_CHECKING:
-    from vidsearch.chains import Chains
+    from vidsearch.answers.chains import Chains
 
 POOL_ROWS = 100  # at least so many are reordered together for variety
 GROUP_CLIPS = 3  # shown of each video

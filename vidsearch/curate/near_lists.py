@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidsearch.corpus import Corpus, Rows, Vectors
-from vidsearch.scan import vector_blocks
+from vidsearch.curate.scan import vector_blocks
 
 NEAREST = 4  # lists that a row is compared within
 SAMPLE_A_LIST = 32

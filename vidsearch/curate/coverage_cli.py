@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidsearch.cli import IndexOption, ModelOption
-from vidsearch.curate_cli import WhereOption, open_corpus, progress_line
+from vidsearch.curate.cli import WhereOption, open_corpus, progress_line
 from vidsearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from vidsearch.coverage import Coverage
+    from vidsearch.curate.coverage import Coverage
     from vidsearch.engine import Index
 
 SHOWN_TERMS = 20
@@ -48,8 +48,8 @@ def coverage(
     model: ModelOption = None,
 ) -> None:
     """Count the clips of each search term above the noise."""
-    from vidsearch.coverage import measure_coverage
-    from vidsearch.terms import read_terms
+    from vidsearch.curate.coverage import measure_coverage
+    from vidsearch.curate.terms import read_terms
 
     if (out is None) != (form is CoverageFormat.gaps):
         raise UsageError("give --out FILE with --format parquet, csv or jsonl, and not with gaps")
@@ -73,7 +73,7 @@ def coverage(
     if out is None:
         _print_gaps(measured, shown)
     else:
-        from vidsearch.export import write_table
+        from vidsearch.curate.export import write_table
 
         write_table(measured.to_table(), out, form.value)
 

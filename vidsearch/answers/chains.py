@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vidsearch.answers.refine import best_chain
+from vidsearch.answers.streams import Ranking, Scores
+from vidsearch.answers.videos import numbered, sources_of, within
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.query import Query, Vector
-from vidsearch.refine import best_chain
 from vidsearch.selection import Selection
-from vidsearch.streams import Ranking, Scores
-from vidsearch.videos import numbered, sources_of, within
 
 Chain = list[tuple[int, float]]  # (row, score) of each clip, in order
 
