@@ -86,8 +86,8 @@ class Calibration:
             return _default(selectivity, rows, k) if recall <= MAX_DEFAULT_RECALL else None
         target = next((target for target in TARGETS if target >= recall - 1e-9), None)
         curve = [] if target is None else self._curves[target]
-        if not curve or selectivity < curve[0].selectivity:
-            return None  # so rare a filter was not measured, because all its rows can be scored
+        if not curve or not curve[0].selectivity <= selectivity <= curve[-1].selectivity + 1e-12:
+            return None  # rarer than was measured, because all rows can be scored, or commoner, because nothing reached the recall
         upper = next(place for place, point in enumerate(curve) if point.selectivity >= selectivity - 1e-12)
         return _between(curve[max(0, upper - 1)], curve[upper], selectivity, growth=max(1.0, rows / max(1, self.rows)), k=k)
 
