@@ -24,7 +24,7 @@ def write_template(root: Path, data: bytes, info: dict[str, Any]) -> str:
 
     Args:
         root: the index.
-        data: index.faiss of no rows.
+        data: what the plug-in of the index trained.
         info: JSON values about the training.
     """
     name = _fingerprint(data)
@@ -37,7 +37,7 @@ def write_template(root: Path, data: bytes, info: dict[str, Any]) -> str:
         "sha256": hashlib.sha256(data).hexdigest(),
         "info": info,
     }
-    files.create_if_absent(folder / f"{name}.faiss", data, staging=staging)
+    files.create_if_absent(folder / f"{name}.template", data, staging=staging)
     files.create_if_absent(folder / f"{name}.json", seal.dumps(about), staging=staging)
     read_template(root, name)
     return name
@@ -45,7 +45,7 @@ def write_template(root: Path, data: bytes, info: dict[str, Any]) -> str:
 
 def read_template(root: Path, name: str) -> bytes:
     """Return a template's bytes; missing or changed ones raise IndexCorruptError naming the file."""
-    path = root / TEMPLATES / f"{checked_uuid(name)}.faiss"
+    path = root / TEMPLATES / f"{checked_uuid(name)}.template"
     data = files.read(path)
     if _fingerprint(data) != name:
         raise IndexCorruptError(f"{path}: changed since it was written, its SHA-256 does not begin with its name")
