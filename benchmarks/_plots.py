@@ -18,6 +18,7 @@ from _search_report import fit
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 STYLES = {"ours": ("vidsearch", "#0b6e4f"), "qdrant": ("qdrant-edge", "#c8553d"), "lancedb": ("LanceDB", "#7a7a7a")}
 GREYS = ("#0b6e4f", "#3a9d7c", "#8cc7b0", "#4a6fa5", "#8aa6cf", "#b58db6", "#c9b458")
@@ -37,12 +38,12 @@ Run = dict[str, Any]
 def main() -> None:
     target, *sources = (Path(name) for name in sys.argv[1:])
     reports = [json.loads(source.read_text()) for source in sources]
-    single = [report["runs"][0] for report in reports if len(report["runs"]) == 1]
+    single = [report for report in reports if len(report["runs"]) == 1]
     grown = [report["runs"] for report in reports if len(report["runs"]) > 1]
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "font.family": "DejaVu Sans"})
     figure, axes = plt.subplots(1, len(single) + len(grown), figsize=(6.4 * (len(single) + len(grown)), 4.6), squeeze=False)
-    for run, place in zip(single, axes[0], strict=False):
-        draw_selectivity(place, run)
+    for report, place in zip(single, axes[0], strict=False):
+        draw_selectivity(place, report["runs"][0], report)
     for runs, place in zip(grown, axes[0][len(single) :], strict=False):
         draw_growth(place, runs)
     figure.text(0.01, 0.005, reports[0]["machine"].replace("\n", " · "), fontsize=6, color="#777777")
@@ -50,7 +51,7 @@ def main() -> None:
     figure.savefig(target, dpi=130)
 
 
-def draw_selectivity(place: Axes, run: Run) -> None:
+def draw_selectivity(place: Axes, run: Run, report: dict[str, Any]) -> None:
     """Draw time against the share of rows that pass."""
     for name in run["contenders"]:
         label, colour = STYLES[name]
@@ -64,7 +65,11 @@ def draw_selectivity(place: Axes, run: Run) -> None:
         place.annotate(label, (shares[-1] * 100, slowest[-1]), xytext=(6, 0), textcoords="offset points", color=colour, va="center")
     recall = min(cell["recall"] for cell in run["cells"] if cell["contender"] == "ours")
     place.set(xscale="log", yscale="log", xlabel="rows that pass the filter, %", ylabel="median ms a query")
-    place.set_title(f"{run['rows']:,} x 768, one core, recall@10 ≥ {np.floor(recall * 100) / 100:.2f}", loc="left", fontsize=11)
+    place.set_title(
+        f"{run['rows']:,} x 768, one core; recall@10 ≥ {np.floor(recall * 100) / 100:.2f}, peers {report['recall']:g}",
+        loc="left",
+        fontsize=11,
+    )
     _calm(place, right=2.2)
 
 
@@ -87,6 +92,7 @@ def draw_growth(place: Axes, runs: list[Run]) -> None:
     place.set_title("growth", loc="left", fontsize=11)
     place.legend(frameon=False, fontsize=8)
     _calm(place, right=1.2)
+    place.set_xticks(rows, [f"{count / 1e6:g} M" for count in rows])
 
 
 def _calm(place: Axes, *, right: float) -> None:
@@ -94,9 +100,10 @@ def _calm(place: Axes, *, right: float) -> None:
     place.set_xlim(left, end * right)  # room for the names at the lines' ends
     place.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     place.set_axisbelow(True)
-    place.tick_params(length=0)
+    place.tick_params(which="both", length=0)
     for axis in (place.xaxis, place.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 if __name__ == "__main__":

@@ -124,7 +124,8 @@ class Measured:
             if self.notes and name in self.notes[0]:
                 figures[name] = float(np.mean([note[name] for note in self.notes]))
         if "recall_low" in figures:
-            figures["covered"] = figures["recall_low"] - TIES <= figures["recall"] <= figures["recall_high"] + TIES
+            told = figures["recall_high"] - figures["recall_low"] < 1  # 0 to 1 says nothing
+            figures["covered"] = told and figures["recall_low"] - TIES <= figures["recall"] <= figures["recall_high"] + TIES
             figures |= {"plan": self.notes[0]["plan"], "reason": self.notes[0]["reason"]}
         return figures
 
