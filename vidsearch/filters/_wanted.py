@@ -20,7 +20,8 @@ from vidsearch.selection import Ids, Mask, Selection, nothing
 
 Leaf: TypeAlias = Compare | OneOf | Like | IsNull
 Term = tuple[Leaf, bool]  # a comparison, and whether it must be false rather than true
-FEW_CUTS = 4  # for so many, testing listed rows one by one costs less than making a bitmap
+FEW_ROWS = 4096  # so many listed rows are tested one by one: of more, the cache misses cost more than a bitmap
+FEW_CUTS = 4
 MAX_ANSWERS = 256  # kept of each column of few values
 
 _OPERATORS = {"!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
@@ -36,7 +37,7 @@ class Numbers:
 
     def rows(self, within: Selection) -> Selection:
         """Return those rows of a selection that have what is wanted."""
-        if within.listed and len(self.ranges.cuts) <= FEW_CUTS:
+        if within.listed and within.count <= FEW_ROWS and len(self.ranges.cuts) <= FEW_CUTS:
             return Selection.of_ids(within.rows, within.ids[self._test(within.ids)])
         found = self.column.spans(self._spans())
         return within & (found | self.column.nulls if self.nulls else found)
@@ -77,7 +78,7 @@ class Codes:
 
     def rows(self, within: Selection) -> Selection:
         """Return those rows of a selection that have what is wanted."""
-        if within.listed:
+        if within.listed and within.count <= FEW_ROWS:
             return Selection.of_ids(within.rows, within.ids[self.column.has(self.codes, within.ids)])
         return within & self.column.rows_with(self.codes)
 
