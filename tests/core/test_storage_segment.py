@@ -322,14 +322,14 @@ def test_a_template_comes_back_and_is_named_by_its_bytes(root: Path) -> None:
 
 def test_a_damaged_template_is_refused(root: Path) -> None:
     name = template.write_template(root, b"trained long ago", {})
-    path = root / "template" / f"{name}.faiss"
+    path = root / "template" / f"{name}.template"
     path.write_bytes(b"trained long agO")
-    with pytest.raises(IndexCorruptError, match=r"\.faiss: changed"):
+    with pytest.raises(IndexCorruptError, match=r"\.template: changed"):
         template.read_template(root, name)
-    with pytest.raises(IndexCorruptError, match=r"\.faiss: changed"):
+    with pytest.raises(IndexCorruptError, match=r"\.template: changed"):
         template.write_template(root, b"trained long ago", {})
     path.unlink()
-    with pytest.raises(IndexCorruptError, match=r"\.faiss: missing"):
+    with pytest.raises(IndexCorruptError, match=r"\.template: missing"):
         template.read_template(root, name)
     with pytest.raises(UsageError, match="lower-case uuids"):
         template.read_template(root, "../FORMAT")
