@@ -8,7 +8,7 @@ the other states what they give.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.probes import Probes
-from vidsearch.calibration import SELECTIVITIES, TARGETS, Calibration, Point
+from vidsearch.calibration import NEAR, SELECTIVITIES, TARGETS, Calibration, Point
 from vidsearch.corpus import Corpus
 from vidsearch.indexes.base import Candidates, VectorIndex
 from vidsearch.nearest import Part
@@ -66,8 +66,10 @@ def calibrate(index: Corpus, probes: Probes, *, seed: int) -> Calibration:
         if selectivity * measured.rows < FEWEST_ROWS or len(probes.held_out) < 2:
             continue
         correlations = CORRELATIONS if selectivity < 1 else CORRELATIONS[:1]
-        curves = [_curve(measured, probes.held_out, selectivity, correlation, rng) for correlation in correlations]
-        points += _points(curves, selectivity, measured.rows, costs)
+        for correlation in correlations:
+            curve, concentrations = _curve(measured, probes.held_out, selectivity, correlation, rng)
+            typical = float(np.exp(np.log(concentrations).mean())) if correlation else 1.0
+            points += _points(curve, selectivity, typical, measured.rows, costs)
     return Calibration(tuple(points), measured.rows, len(probes.held_out), probes.source)
 
 
@@ -85,16 +87,17 @@ def _part_of(index: Corpus) -> _Measured:
 
 def _curve(
     measured: _Measured, queries: npt.NDArray[np.float32], selectivity: float, correlation: float, rng: np.random.Generator
-) -> Curve:
-    """Return the recall of every setting for each query, under a filter of its own."""
+) -> tuple[Curve, npt.NDArray[np.float64]]:
+    """Return the recall of every setting for each query, under a filter of its own, and how concentrated that is near the query."""
+    concentrations = np.ones(len(queries))
     curve = np.zeros((len(queries), len(SHARES), len(DEPTHS)))
     noise = rng.standard_normal(measured.rows, dtype=np.float32)
     for number, (query, scores) in enumerate(_exact_scores(measured, queries)):
         mask = _filter(noise, scores, selectivity, correlation)
         passing = np.flatnonzero(mask)
         true = passing[np.argpartition(-scores[passing], K - 1)[:K]]
-        curve[number] = _recalls(measured, query, mask, true)
-    return curve
+        curve[number], concentrations[number] = _recalls(measured, query, mask, true)
+    return curve, np.maximum(concentrations, 1e-3)
 
 
 def _exact_scores(
@@ -126,8 +129,10 @@ def _filter(
 
 def _recalls(
     measured: _Measured, query: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], true: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Return the share of the true rows that each setting finds, (shares, depths)."""
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the share of the true rows that each setting finds, (shares, depths), and the concentration of the rows that pass."""
+    from vidsearch.indexes._kernels import concentration  # compiled code, which small indexes never load
+
     depth = 2 * int(DEPTHS[-1])
     candidates = Candidates.empty(1, depth)
     selections = [Selection.of_mask(mask[start:end]) for start, end in zip(measured.offsets[:-1], measured.offsets[1:], strict=True)]
@@ -149,7 +154,8 @@ def _recalls(
         position = np.cumsum(visited)
         found = visited[places, None] & (position[places, None] <= DEPTHS)
         recalls[number] = found.sum(axis=0) / len(true)
-    return recalls
+    sizes = np.sum([index.sizes for index in measured.indexes], axis=0)
+    return recalls, concentration(order, counts, sizes, NEAR)
 
 
 def _lists_of(measured: _Measured, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -160,10 +166,10 @@ def _lists_of(measured: _Measured, rows: npt.NDArray[np.int64]) -> npt.NDArray[n
     return lists
 
 
-def _points(curves: Sequence[Curve], selectivity: float, rows: int, costs: Costs) -> list[Point]:
-    """Return the cheapest setting for each wanted recall that reaches it whatever the filter prefers."""
-    half = len(curves[0]) // 2
-    choosing = np.min([curve[:half].mean(axis=0) for curve in curves], axis=0)
+def _points(curve: Curve, selectivity: float, typical: float, rows: int, costs: Costs) -> list[Point]:
+    """Return the cheapest setting for each wanted recall, chosen on one half of the queries, with what it gives on the other."""
+    half = len(curve) // 2
+    choosing = curve[:half].mean(axis=0)
     blocks = round(-(-rows // BLOCK_ROWS) * (1 - (1 - selectivity) ** WORD_ROWS))
     price = np.array([[costs.codes(blocks, share, int(depth)) for depth in DEPTHS] for share in SHARES])
     points = []
@@ -173,25 +179,17 @@ def _points(curves: Sequence[Curve], selectivity: float, rows: int, costs: Costs
             if not reached.any():
                 break
             share, depth = np.unravel_index(np.where(reached, price, np.inf).argmin(), price.shape)
-            point, worst = _point(curves, half, target, selectivity, int(share), int(depth))
-            if worst >= target:
-                points.append(point)
+            recalls = curve[half:, share, depth]
+            if recalls.mean() >= target:
+                recall, low, high = _interval(recalls)
+                points.append(Point(target, selectivity, typical, float(SHARES[share]), int(DEPTHS[depth]), recall, low, high))
                 break
     return points
 
 
-def _point(curves: Sequence[Curve], half: int, target: float, selectivity: float, share: int, depth: int) -> tuple[Point, float]:
-    """Return a setting with its recall on the other half of the queries: the mean over kinds of filter, and the ends of all intervals.
-
-    And beside it the mean of the worst kind of filter.
-    """
-    means, lows, highs = [], [], []
-    for curve in curves:
-        recalls = curve[half:, share, depth]
-        error = 1.96 * recalls.std(ddof=1) / np.sqrt(len(recalls)) if len(recalls) > 1 else 0.5
-        error = max(error, 1 / (K * len(recalls)))  # no miss seen is not no miss
-        means.append(float(recalls.mean()))
-        lows.append(max(0.0, means[-1] - error))
-        highs.append(min(1.0, means[-1] + error))
-    found = float(np.mean(means))
-    return Point(target, selectivity, float(SHARES[share]), int(DEPTHS[depth]), found, min(lows), max(highs)), min(means)
+def _interval(recalls: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the mean and its 95 % interval."""
+    mean = float(recalls.mean())
+    error = 1.96 * float(recalls.std(ddof=1)) / math.sqrt(len(recalls)) if len(recalls) > 1 else 0.5
+    error = max(error, 1 / (K * len(recalls)))  # no miss seen is not no miss
+    return mean, max(0.0, mean - error), min(1.0, mean + error)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from vidsearch.calibration import Calibration
 from vidsearch.config import Space
 from vidsearch.errors import IndexCorruptError, QueryError, UsageError
-from vidsearch.indexes.base import Effort, VectorIndex
+from vidsearch.indexes.base import VectorIndex
 from vidsearch.nearest import Found, Part, by_codes, by_score
 from vidsearch.planner import BLOCK_ROWS, FIXED_BYTES, Costs, Plan, plan
 from vidsearch.registry import plugin
@@ -173,16 +173,13 @@ class Corpus:
             nothing = Ranked(np.zeros(0, np.int64), np.zeros(0, np.float32), certificate)
             return [nothing for _ in queries]
         parts = [
-            Part(segment.vectors, selection, int(first), None if planned.estimate is None else self.index_of(number))
+            Part(segment.vectors, selection, int(first), None if planned.settings is None else self.index_of(number))
             for number, (segment, selection, first) in enumerate(zip(self.segments, chosen, self.offsets, strict=False))
         ]
-        if planned.estimate is None:
+        if planned.settings is None:
             return [_ranked(found, certificate) for found in by_score(parts, queries, depth, kernels=self._trained)]
-        estimate = planned.estimate
-        share = min(1.0, max(estimate.share, 1.5 * depth / matching))  # the lists visited must hold enough rows
-        found = by_codes(parts, queries, depth, Effort(share, max(estimate.depth, depth)))
-        sure = replace(certificate, all_lists=self._lists, recall=estimate.recall, recall_low=estimate.low, recall_high=estimate.high)
-        return [_ranked(one, sure) for one in found]
+        sure = replace(certificate, all_lists=self._lists)
+        return [_ranked(found, sure) for found in by_codes(parts, queries, depth, planned.settings)]
 
     def _plan(self, selections: Sequence[Selection], matching: int, depth: int, *, recall: float, exact: bool) -> Plan:
         costs = None
@@ -278,7 +275,10 @@ class Corpus:
 
 
 def _ranked(found: Found, certificate: Certificate) -> Ranked:
-    return Ranked(found.rows, found.scores, replace(certificate, lists=found.lists, codes=found.codes, scored=found.scored))
+    certificate = replace(certificate, lists=found.lists, codes=found.codes, scored=found.scored)
+    if (estimate := found.estimate) is not None:
+        certificate = replace(certificate, recall=estimate.recall, recall_low=estimate.low, recall_high=estimate.high)
+    return Ranked(found.rows, found.scores, certificate)
 
 
 def _blocks(selection: Selection) -> int:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch.calibration import NEAR, Estimate, Settings
 from vidsearch.indexes._exact import Ranker, rank_with_kernel, rank_with_numpy, scan
-from vidsearch.indexes.base import Candidates, Effort, Ids, Queries, Scores, VectorIndex, Vectors
+from vidsearch.indexes.base import Candidates, Ids, Queries, Scores, VectorIndex, Vectors
 from vidsearch.selection import Selection
 
 GATHERED_ROWS = 50_000  # from there on a matrix product over widened rows is no slower than scoring rows one by one
@@ -41,6 +42,7 @@ class Found:
         lists: inverted lists visited.
         codes: rows compared by their codes, on average over the queries asked together.
         scored: rows scored exactly.
+        estimate: the setting that was used; None where every row was scored.
     """
 
     rows: Ids
@@ -48,6 +50,7 @@ class Found:
     lists: int = 0
     codes: int = 0
     scored: int = 0
+    estimate: Estimate | None = None
 
 
 def by_score(parts: Sequence[Part], queries: Queries, depth: int, *, kernels: bool) -> list[Found]:
@@ -74,19 +77,17 @@ def by_score(parts: Sequence[Part], queries: Queries, depth: int, *, kernels: bo
     return [Found(*_best(merged, depth), scored=scored) for merged in found]
 
 
-def by_codes(parts: Sequence[Part], queries: Queries, depth: int, effort: Effort) -> list[Found]:
+def by_codes(parts: Sequence[Part], queries: Queries, depth: int, settings: Settings) -> list[Found]:
     """Compare the codes of the nearest lists' rows, and score the best candidates exactly.
 
-    The lists to visit are chosen once for all segments: the nearest, until they hold the share of the rows that pass which `effort` asks.
+    The lists to visit are chosen once for all segments: the nearest, until they hold the wanted share of the rows that pass.
     """
-    if not len(queries):
-        return []
-    candidates = Candidates.empty(len(queries), effort.depth)
     asked = [part for part in parts if part.selection.count]
     shared = [part for part in asked if part.index is not None and not part.index.exact]
     alone = [part for part in asked if part.index is None or part.index.exact]
-    if shared:
-        _probe(shared, queries, effort, candidates)
+    if not len(queries):
+        return []
+    candidates, estimates = _probe(shared, queries, depth, settings) if shared else (Candidates.empty(len(queries), 1), [])
     found = []
     for number, query in enumerate(queries):
         rows = candidates.of(number)
@@ -96,22 +97,35 @@ def by_codes(parts: Sequence[Part], queries: Queries, depth: int, effort: Effort
             held.append((scores, ids + part.first))
         scored = len(rows) + sum(part.selection.count for part in alone)
         codes = candidates.compared // len(queries)
-        found.append(Found(*_best(held, depth), lists=int(candidates.lists[number]), codes=codes, scored=scored))
+        estimate = estimates[number] if estimates else None
+        found.append(Found(*_best(held, depth), lists=int(candidates.lists[number]), codes=codes, scored=scored, estimate=estimate))
     return found
 
 
-def _probe(parts: Sequence[Part], queries: Queries, effort: Effort, candidates: Candidates) -> None:
-    from vidsearch.indexes._kernels import choose_lists  # compiled code is loaded by the first index that has codes
+def _probe(parts: Sequence[Part], queries: Queries, depth: int, settings: Settings) -> tuple[Candidates, list[Estimate]]:
+    """Return what the codes find for each query, and the setting that was used for it."""
+    from vidsearch.indexes._kernels import choose_lists, concentration  # compiled code is loaded by the first index that has codes
 
     indexes = [part.index for part in parts if part.index is not None]
     prepared = indexes[0].prepare(queries)
     counts = [index.counts(part.selection) for index, part in zip(indexes, parts, strict=True)]
     held = counts[0] if len(counts) == 1 else np.sum(counts, axis=0)
-    wanted = effort.share * held.sum()
-    visits = [choose_lists(order, held, wanted) for order in indexes[0].nearest_lists(prepared)]
+    passing = int(held.sum())
+    filtered = any(not part.selection.everything for part in parts)
+    sizes = np.sum([index.sizes for index in indexes], axis=0) if filtered else held
+    visits, estimates = [], []
+    for order in indexes[0].nearest_lists(prepared):
+        estimate = settings.at(concentration(order, held, sizes, NEAR)) if filtered else settings.plain
+        share = max(estimate.share, 1.5 * depth / passing)  # the lists visited must hold enough rows
+        visits.append(choose_lists(order, held, min(1.0, share) * passing))
+        estimates.append(estimate)
+    kept = max(depth, *(estimate.depth for estimate in estimates))
+    candidates = Candidates.empty(len(queries), kept)
     candidates.lists[:] = [len(chosen) for chosen in visits]
+    share = max(estimate.share for estimate in estimates)
     for index, part in zip(indexes, parts, strict=True):
-        index.collect(prepared, visits, part.selection, share=effort.share, depth=effort.depth, first=part.first, into=candidates)
+        index.collect(prepared, visits, part.selection, share=share, depth=kept, first=part.first, into=candidates)
+    return candidates, estimates
 
 
 def _rescored(parts: Sequence[Part], rows: Ids, query: npt.NDArray[np.float32], depth: int) -> Iterable[tuple[Scores, Ids]]:

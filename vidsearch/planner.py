@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vidsearch.calibration import Calibration, Estimate
+from vidsearch.calibration import Calibration, Settings
 
 SCORED = 1.5  # a row read from some place costs as much as 1.5 times its bytes read in order
 BLOCK_ROWS = 32
@@ -40,12 +40,12 @@ class Plan:
 
     Attributes:
         kind: "none" (no row passes), "exact" (every passing row is scored), or "ivf" (codes of the nearest lists, candidates re-ranked).
-        estimate: share of the rows to compare, candidates to score and the recall that this gives; for "ivf".
+        settings: rows to compare, candidates to score and the recall that this gives; for "ivf".
         reason: the plan in words.
     """
 
     kind: Literal["none", "exact", "ivf"]
-    estimate: Estimate | None = None
+    settings: Settings | None = None
     reason: str = ""
 
 
@@ -75,11 +75,11 @@ def plan(
         return Plan("none", reason=f"none of {rows:,} clips passes the filter" if rows else "the index is empty")
     if costs is None:
         return Plan("exact", reason=f"exact: {passing}, all scored")
-    estimate = calibration.settings(matching / rows, rows=rows, k=k, recall=recall)
-    if estimate is None:
+    settings = calibration.settings(matching / rows, rows=rows, k=k, recall=recall)
+    if settings is None:
         return Plan("exact", reason=f"exact: {passing}, all scored (no setting was measured to reach a recall of {recall:g})")
+    estimate = settings.plain
     dearer = costs.exact(matching) <= costs.codes(blocks, estimate.share, estimate.depth)
     if dearer or estimate.depth > MAX_DEPTH_SHARE * matching:
         return Plan("exact", reason=f"exact: {passing}, all scored")
-    effort = f"codes of the nearest {estimate.share:.0%} compared, {estimate.depth:,} candidates scored exactly"
-    return Plan("ivf", estimate, f"IVF-PQ: {passing}, {effort}")
+    return Plan("ivf", settings, f"IVF-PQ: {passing}, codes of the nearest compared, the best candidates scored exactly")

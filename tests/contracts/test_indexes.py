@@ -15,20 +15,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidsearch.calibration import Estimate, Settings
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.indexes import faiss_factory, ivfpq
 from vidsearch.indexes._codes import Template, pack, unpack
 from vidsearch.indexes._exact import rank_with_kernel, rank_with_numpy, widen
 from vidsearch.indexes._projection import fit, width_for
-from vidsearch.indexes.base import Effort, VectorIndex, kind_for, lists_for, sample_rows
+from vidsearch.indexes.base import VectorIndex, kind_for, lists_for, sample_rows
 from vidsearch.nearest import Found, Part, by_codes, by_score
 from vidsearch.registry import names, plugin
 from vidsearch.selection import Selection, everything
 
 KINDS = names("vidsearch.indexes")
 DIM = 64
-ALL = Effort(1.0, 3000)
 faiss.omp_set_num_threads(1)
+
+
+def effort(share: float, depth: int) -> Settings:
+    return Settings((Estimate(share, depth),))
+
+
+ALL = effort(1.0, 3000)
 
 
 @cache
@@ -100,7 +107,7 @@ def test_all_kinds_are_here() -> None:
 
 def test_scores_are_the_exact_cosines_of_the_rows_they_name(kind: str) -> None:
     part = whole(kind)
-    for found, query in zip(by_codes([part], QUERIES, 10, Effort(0.4, 300)), QUERIES, strict=True):
+    for found, query in zip(by_codes([part], QUERIES, 10, effort(0.4, 300)), QUERIES, strict=True):
         assert np.allclose(found.scores, part.vectors[found.rows].astype(np.float64) @ query, atol=1e-5)
         assert (np.diff(found.scores) <= 0).all()
         assert len(set(found.rows.tolist())) == 10
@@ -108,7 +115,7 @@ def test_scores_are_the_exact_cosines_of_the_rows_they_name(kind: str) -> None:
 
 def test_a_part_of_the_lists_finds_most_and_all_of_them_nearly_everything(kind: str) -> None:
     part = whole(kind)
-    assert recall(by_codes([part], QUERIES, 10, Effort(0.4, 300)), part, QUERIES) > 0.9
+    assert recall(by_codes([part], QUERIES, 10, effort(0.4, 300)), part, QUERIES) > 0.9
     assert recall(by_codes([part], QUERIES, 10, ALL), part, QUERIES) > 0.995
 
 
@@ -142,10 +149,10 @@ def test_two_segments_of_one_template_answer_like_one(kind: str) -> None:
 
 
 def test_many_queries_at_once_are_answered_like_each_alone(kind: str) -> None:
-    part, effort = whole(kind), Effort(0.3, 200)
-    together = by_codes([part], QUERIES, 10, effort)
+    part, setting = whole(kind), effort(0.3, 200)
+    together = by_codes([part], QUERIES, 10, setting)
     for query, found in zip(QUERIES, together, strict=True):
-        assert np.array_equal(by_codes([part], query[None], 10, effort)[0].rows, found.rows)
+        assert np.array_equal(by_codes([part], query[None], 10, setting)[0].rows, found.rows)
 
 
 def test_a_trained_segment_and_one_that_is_not_answer_together() -> None:
@@ -202,7 +209,7 @@ def test_other_factory_strings_find_what_the_oracle_finds(factory: str) -> None:
     files = faiss_factory.build(rows, trained, None)
     index = faiss_factory.load(files.__getitem__, rows, trained)
     part = Part(rows, Selection.of_mask(np.arange(3_000) % 3 == 0), 0, index)
-    assert recall(by_codes([part], QUERIES, 10, Effort(1.0, 300)), part, QUERIES) > 0.97
+    assert recall(by_codes([part], QUERIES, 10, effort(1.0, 300)), part, QUERIES) > 0.97
 
 
 def test_training_is_repeatable() -> None:
@@ -256,9 +263,9 @@ def test_a_gpu_finds_what_the_cpu_finds(monkeypatch: pytest.MonkeyPatch) -> None
     part = whole("ivfpq")
     assert isinstance(part.index, ivfpq.IvfPqIndex)
     assert part.index._on_gpu is not None
-    on_gpu = by_codes([part], QUERIES, 10, Effort(0.5, 300))
+    on_gpu = by_codes([part], QUERIES, 10, effort(0.5, 300))
     monkeypatch.setattr(part.index, "_on_gpu", None)
-    for a, b in zip(on_gpu, by_codes([part], QUERIES, 10, Effort(0.5, 300)), strict=True):
+    for a, b in zip(on_gpu, by_codes([part], QUERIES, 10, effort(0.5, 300)), strict=True):
         assert np.allclose(a.scores, b.scores, atol=1e-6)
 
 
@@ -312,10 +319,15 @@ def test_sizes_follow_from_the_number_of_rows(rows: int, kind: str, lists: int, 
     assert (kind_for(rows), lists_for(rows), sample_rows(rows)) == (kind, lists, sample)
 
 
-@pytest.mark.parametrize(("share", "depth"), [(0.0, 1), (1.1, 1), (0.5, 0)])
-def test_an_effort_that_is_none_is_refused(share: float, depth: int) -> None:
-    with pytest.raises(UsageError, match="must be"):
-        Effort(share, depth)
+def test_a_filter_near_the_query_is_told_from_one_far_from_it() -> None:
+    part = whole("ivfpq")
+    scores = part.vectors.astype(np.float32) @ QUERIES[0]
+    nearer = with_mask(part, scores > np.quantile(scores, 0.7))
+    farther = with_mask(part, scores < np.quantile(scores, 0.7))
+    far, neither, near = Estimate(0.2, 50, concentration=0.5), Estimate(0.4, 50), Estimate(0.8, 50, concentration=2.0)
+    settings_known = Settings((far, neither, near))
+    chosen = [by_codes([one], QUERIES[:1], 10, settings_known)[0].estimate for one in (farther, part, nearer)]
+    assert [estimate.share for estimate in chosen if estimate] == pytest.approx([0.25, 0.4, 0.8], abs=0.06)
 
 
 def test_widening_is_exact_for_every_half_float() -> None:

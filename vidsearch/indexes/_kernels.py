@@ -223,6 +223,25 @@ def choose_lists(order, held, wanted):
 
 
 @njit(cache=True, nogil=True)
+def concentration(order, held, sizes, near):
+    """Return how many of the passing rows the nearest lists hold, against how many of all rows.
+
+    Args:
+        order: (lists,) int64, nearest first.
+        held, sizes: (lists,) int64, rows that pass and rows in each.
+        near: the nearest lists are those that hold this share of all rows.
+    """
+    wanted, passing = near * sizes.sum(), held.sum()
+    rows, found = 0, 0
+    for place in range(len(order)):
+        if rows >= wanted:
+            break
+        rows += sizes[order[place]]
+        found += held[order[place]]
+    return (found / passing) / (rows / sizes.sum())
+
+
+@njit(cache=True, nogil=True)
 def make_tables(codebook, queries, most, tables, steps, starts):
     """Write what codes add to the score of projected queries.
 

@@ -24,7 +24,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from vidsearch.errors import UsageError
 from vidsearch.selection import Selection
 
 Vectors = npt.NDArray[np.float16]  # (n, dim), unit rows
@@ -41,23 +40,6 @@ MANY_ROWS = 1_000_000  # beyond, lists grow too: assigning costs rows x lists
 MAX_LISTS = 65_536
 ROOM = 2048  # candidates held before the best are picked out of them: a dozen such pickings would cost more than the scan
 POINTS_A_LIST = 64  # to train on; k-means wants 39 or more
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How hard an approximate search tries.
-
-    Attributes:
-        share: of the rows that pass, how many are compared by their codes, the nearest lists first; 0 to 1.
-        depth: candidates whose scores are computed exactly.
-    """
-
-    share: float
-    depth: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1 or self.depth < 1:
-            raise UsageError(f"share {self.share} must be above 0 and at most 1, depth {self.depth} 1 or more")
 
 
 @dataclass
@@ -129,6 +111,11 @@ class VectorIndex(ABC):
     @abstractmethod
     def list_of(self, rows: Ids) -> Ids:
         """Return the inverted list of each of some rows of this segment, (m,) int64."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Ids:
+        """How many rows lie in each inverted list, (lists,) int64."""
 
     @abstractmethod
     def counts(self, selection: Selection) -> Ids:

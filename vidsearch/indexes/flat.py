@@ -61,6 +61,10 @@ class FlatIndex(VectorIndex):
     def list_of(self, rows: Ids) -> Ids:
         return np.zeros(len(rows), dtype=np.int64)
 
+    @property
+    def sizes(self) -> Ids:
+        return np.array([self.rows], dtype=np.int64)
+
     def counts(self, selection: Selection) -> Ids:
         return np.array([selection.count], dtype=np.int64)
 

@@ -159,9 +159,13 @@ class IvfPqIndex(VectorIndex):
         """Return the inverted list of each row of this segment."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
+    @cached_property
+    def sizes(self) -> Ids:
+        return np.diff(self.offsets)
+
     def counts(self, selection: Selection) -> Ids:
         if selection.everything:
-            return np.diff(self.offsets)
+            return self.sizes
         from vidsearch.indexes._kernels import count_by_list
 
         words = selection.words
@@ -205,7 +209,7 @@ class IvfPqIndex(VectorIndex):
         if found is None:
             return False
         merge([(line[rows >= 0], rows[rows >= 0]) for line, rows in zip(*found, strict=True)], depth=depth, first=first, into=into)
-        into.compared += int(np.diff(self.offsets).sum() * nprobe / self.lists) * len(visits)
+        into.compared += int(self.rows * nprobe / self.lists) * len(visits)
         return True
 
     @cached_property
