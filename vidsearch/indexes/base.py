@@ -104,22 +104,28 @@ class VectorIndex(ABC):
     lists: int = 1
     exact: bool = False
 
-    @abstractmethod
+    # What follows up to `collect` is right for kinds without lists; those that have some say more.
+
     def prepare(self, queries: Queries) -> Any:
         """Return what queries (q, dim) float32 become once for all segments of the same template."""
+        return np.ascontiguousarray(queries, dtype=np.float32)
 
-    @abstractmethod
+    def nearest_lists(self, prepared: Any) -> Ids:
+        """Return all lists for each query, nearest first, (q, lists) int64."""
+        return np.zeros((len(prepared), 1), dtype=np.int64)
+
     def list_of(self, rows: Ids) -> Ids:
         """Return the inverted list of each of some rows of this segment, (m,) int64."""
+        return np.zeros(len(rows), dtype=np.int64)
 
     @property
-    @abstractmethod
     def sizes(self) -> Ids:
         """How many rows lie in each inverted list, (lists,) int64."""
+        return np.array([self.rows], dtype=np.int64)
 
-    @abstractmethod
     def counts(self, selection: Selection) -> Ids:
         """Return how many of the rows that pass lie in each inverted list, (lists,) int64."""
+        return np.array([selection.count], dtype=np.int64)
 
     @abstractmethod
     def collect(
@@ -136,7 +142,3 @@ class VectorIndex(ABC):
             first: number of this segment's first row.
             into: what other segments found; keeps at most `depth` rows a query, or a few more.
         """
-
-    @abstractmethod
-    def nearest_lists(self, prepared: Any) -> Ids:
-        """Return all lists for each query, nearest first, (q, lists) int64."""

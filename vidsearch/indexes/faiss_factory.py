@@ -126,22 +126,6 @@ class FactoryIndex(VectorIndex):
     def __repr__(self) -> str:
         return f"FactoryIndex({self.rows} x {self.dim}, {type(self._index).__name__})"
 
-    def prepare(self, queries: Queries) -> Queries:
-        return np.ascontiguousarray(queries, dtype=np.float32)
-
-    def nearest_lists(self, prepared: Queries) -> Ids:
-        return np.zeros((len(prepared), 1), dtype=np.int64)
-
-    def list_of(self, rows: Ids) -> Ids:
-        return np.zeros(len(rows), dtype=np.int64)
-
-    @property
-    def sizes(self) -> Ids:
-        return np.array([self.rows], dtype=np.int64)
-
-    def counts(self, selection: Selection) -> Ids:
-        return np.array([selection.count], dtype=np.int64)
-
     def collect(
         self,
         prepared: Queries,

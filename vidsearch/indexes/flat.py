@@ -52,22 +52,6 @@ class FlatIndex(VectorIndex):
     def __repr__(self) -> str:
         return f"FlatIndex({self.rows} x {self.dim})"
 
-    def prepare(self, queries: Queries) -> Queries:
-        return queries
-
-    def nearest_lists(self, prepared: Queries) -> Ids:
-        return np.zeros((len(prepared), 1), dtype=np.int64)
-
-    def list_of(self, rows: Ids) -> Ids:
-        return np.zeros(len(rows), dtype=np.int64)
-
-    @property
-    def sizes(self) -> Ids:
-        return np.array([self.rows], dtype=np.int64)
-
-    def counts(self, selection: Selection) -> Ids:
-        return np.array([selection.count], dtype=np.int64)
-
     def collect(
         self, prepared: Queries, visits: Sequence[Ids], selection: Selection, *, share: float, depth: int, first: int, into: Candidates
     ) -> None:

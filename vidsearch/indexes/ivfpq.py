@@ -144,6 +144,7 @@ class IvfPqIndex(VectorIndex):
         self.rows, self.dim = vectors.shape
         self.lists = template.lists
         self.template, self.codes, self.offsets = template, codes, offsets
+        self._sizes: Ids = np.diff(offsets)
 
     def __repr__(self) -> str:
         return f"IvfPqIndex({self.rows} x {self.dim}, {self.lists} lists)"
@@ -159,9 +160,9 @@ class IvfPqIndex(VectorIndex):
         """Return the inverted list of each row of this segment."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
-    @cached_property
+    @property
     def sizes(self) -> Ids:
-        return np.diff(self.offsets)
+        return self._sizes
 
     def counts(self, selection: Selection) -> Ids:
         if selection.everything:
