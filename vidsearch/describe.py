@@ -29,6 +29,7 @@ def describe(index: Index) -> dict[str, Any]:
         "rows": len(index),
         "segments": len(index.segments),
         "search": ", ".join(f"{number} × {kind}" for kind, number in sorted(kinds.items())),
+        "recall": _recall(index),
         "model": index.space.model,
         "encoder": index.space.encoder,
         "preset": index.space.preset.name,
@@ -40,6 +41,16 @@ def describe(index: Index) -> dict[str, Any]:
         "skipped": list(index.skipped),
         "columns": [_column(index, name) for name in (index.schema.names if index.segments else [])],
     }
+
+
+def _recall(index: Index) -> dict[str, Any] | None:
+    """Return what the default settings were measured to give without a filter; None where every clip is compared or nothing was measured."""
+    settings = index.calibration.settings(1.0, rows=len(index), k=10, recall=0.95) if index.calibration.points else None
+    if settings is None:
+        return None
+    plain = settings.plain
+    measured = {"queries": index.calibration.queries, "source": index.calibration.source}
+    return {"recall": plain.recall, "low": plain.low, "high": plain.high, "codes_compared": plain.share, "scored": plain.depth, **measured}
 
 
 def _column(index: Index, name: str) -> dict[str, Any]:
@@ -66,6 +77,10 @@ def print_description(described: dict[str, Any]) -> None:
     facts.add_column(overflow="fold")
     facts.add_row("index", plain(f"{described['index']}  (version {described['version']})"))
     facts.add_row("clips", f"{described['rows']:,} in {described['segments']} segment(s): {described['search'] or 'none'}")
+    if (recall := described["recall"]) is not None:
+        interval = f"{recall['low']:.2f}–{recall['high']:.2f}"
+        found = f"{recall['recall']:.3f} ({interval}) of the ten nearest, on {recall['queries']} {recall['source']}"
+        facts.add_row("recall", plain(f"{found}; {recall['codes_compared']:.0%} of the codes compared"))
     facts.add_row("model", plain(f"{described['model']}, preset {described['preset']}, {described['dim']} dimensions"))
     facts.add_row("space", described["space"][:12])
     facts.add_row("size", f"{described['size_bytes'] / 1e6:,.1f} MB, {described['bytes_per_clip']:,} bytes a clip")
