@@ -48,15 +48,26 @@ def index(
     vector_column: Annotated[
         str | None, typer.Option("--vector-column", help="Which column of a Parquet file holds them. [default: vector or embedding]")
     ] = None,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", help="Vectors of texts such as will be asked (.npy), to train and calibrate --vectors with.")
+    ] = None,
 ) -> None:
     """Index the clips of a folder, or vectors made elsewhere; run it again to add what is new."""
     if vectors is not None:
         _index_vectors(
-            vectors, out or shards, metadata=metadata, column=vector_column, model=model, preset=preset, factory=index_factory, seed=seed
+            vectors,
+            out or shards,
+            metadata=metadata,
+            column=vector_column,
+            queries=queries,
+            model=model,
+            preset=preset,
+            factory=index_factory,
+            seed=seed,
         )
         return
-    if vector_column is not None:
-        raise UsageError("--vector-column goes with --vectors FILE.parquet")
+    if vector_column is not None or queries is not None:
+        raise UsageError("--vector-column and --queries go with --vectors FILE")
     from indexer.models import choose_model
     from indexer.pipeline import build
     from indexer.sources import find_sources
@@ -92,12 +103,13 @@ def _index_vectors(
     *,
     metadata: Path | None,
     column: str | None,
+    queries: Path | None,
     model: str | None,
     preset: str | None,
     factory: str | None,
     seed: int,
 ) -> None:
-    from indexer.vectors import build_from_vectors
+    from indexer.vectors import build_from_vectors, read_queries
     from vidsearch.encoders import load_encoder
     from vidsearch.storage import manifest as manifests
 
@@ -105,10 +117,20 @@ def _index_vectors(
     if not file.is_file():  # fail before the model is loaded
         raise InputNotFoundError(f"no file of vectors {file}")
     root = out if manifests.exists(out) or not manifests.exists(out / "index") else out / "index"
-    space = None if model is None else load_encoder(model, device="cpu", precision="float32", preset=preset).space
+    asked = None if queries is None else read_queries(queries)
+    encoder = None if model is None else load_encoder(model, device="cpu", precision="float32", preset=preset)
     with _progress() as report, _interruptible():
         summary = build_from_vectors(
-            file, root, metadata=metadata, vector_column=column, space=space, index_factory=factory, seed=seed, progress=report
+            file,
+            root,
+            metadata=metadata,
+            vector_column=column,
+            space=None if encoder is None else encoder.space,
+            encode_texts=None if encoder is None else encoder.encode_texts,
+            queries=asked,
+            index_factory=factory,
+            seed=seed,
+            progress=report,
         )
     _finish(summary, root)
 

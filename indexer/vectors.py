@@ -19,12 +19,12 @@ from indexer._core_columns import with_core
 from indexer._known_ids import KnownIds
 from indexer._row_files import RowFile, Rows, open_rows
 from indexer._vector_files import Block, ParquetVectors, VectorFile, open_vectors
-from indexer.fold import fold, index_kind
+from indexer.fold import EncodeTexts, fold, index_kind
 from indexer.rows import CORE_SCHEMA, concatenate, quarantine_table
 from indexer.summary import Summary
 from vidsearch.config import Space, external_space
 from vidsearch.engine import Index, open_index
-from vidsearch.errors import SpaceMismatchError, UsageError
+from vidsearch.errors import InputNotFoundError, SpaceMismatchError, UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 
@@ -43,6 +43,7 @@ def build_from_vectors(
     vector_column: str | None = None,
     space: Space | None = None,
     index_factory: str | None = None,
+    encode_texts: EncodeTexts | None = None,
     queries: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
     progress: Callable[[Summary], None] = lambda summary: None,
@@ -62,6 +63,7 @@ def build_from_vectors(
         space: of the model that made the vectors and whose text side answers queries; None is that of the index, or none: then the index
             is asked by vector.
         index_factory: a FAISS factory string in place of the sizes chosen from the number of clips.
+        encode_texts: that model's text side, for captions to train and calibrate with.
         queries: (q, dim) float32, vectors of texts such as will be asked, to train and calibrate with; None takes the captions where the
             model is at hand.
         seed: of the template's training.
@@ -74,6 +76,8 @@ def build_from_vectors(
     started = time.monotonic()
     root = Path(out)
     source = open_vectors(Path(vectors), vector_column)
+    if queries is not None and (queries.ndim != 2 or queries.shape[1] != source.dim or not np.isfinite(queries).all()):
+        raise UsageError(f"queries of shape {queries.shape} must be (q, {source.dim}) like the vectors, all finite")
     rows = _rows_of(source, metadata)
     run = _Run(_open_or_create(root, source, space), source.path.name, progress)
     run.summary.planned = source.rows
@@ -85,12 +89,27 @@ def build_from_vectors(
         run.commit()
         run.summary.interrupted = True
     else:
-        fold(root, index_factory=index_factory, queries=queries, seed=seed)
+        fold(root, index_factory=index_factory, encode_texts=encode_texts, queries=queries, seed=seed)
     final = open_index(root)
     summary = run.summary
     summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
     summary.wall_s = time.monotonic() - started
     return summary
+
+
+def read_queries(path: Path) -> npt.NDArray[np.float32]:
+    """Return the queries (q, dim) float32 of a .npy file, brought to length one."""
+    try:
+        queries = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"no file of queries {path}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a .npy file of numbers ({error})") from error
+    if queries.ndim != 2 or queries.dtype.kind != "f":
+        raise UsageError(f"{path}: holds {queries.dtype}{queries.shape}; queries are floats of shape (q, dim)")
+    lengths = np.linalg.norm(queries.astype(np.float32), axis=1, keepdims=True)
+    unit: npt.NDArray[np.float32] = (queries / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit
 
 
 def _rows_of(source: VectorFile, metadata: str | Path | None) -> RowFile | None:

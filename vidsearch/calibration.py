@@ -146,8 +146,8 @@ class Calibration:
 
     @classmethod
     def from_json(cls, values: dict[str, Any] | None) -> Calibration:
-        """Read back what `to_json` wrote; None is a calibration without points."""
-        if not values:
+        """Read back what `to_json` wrote; None, and what another version measured, is a calibration without points."""
+        if not values or any(point.keys() != Point.__dataclass_fields__.keys() for point in values["points"]):
             return cls()
         return cls(tuple(Point(**point) for point in values["points"]), values["rows"], values["queries"], values["source"])
 

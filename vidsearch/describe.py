@@ -44,7 +44,7 @@ def describe(index: Index) -> dict[str, Any]:
 
 
 def _recall(index: Index) -> dict[str, Any] | None:
-    """Return what the default settings were measured to give without a filter; None where every clip is compared or nothing was measured."""
+    """Return what the default settings were measured to give without a filter; None where nothing was measured."""
     settings = index.calibration.settings(1.0, rows=len(index), k=10, recall=0.95) if index.calibration.points else None
     if settings is None:
         return None

@@ -13,8 +13,9 @@ from indexer import build_from_vectors
 from indexer._known_ids import KnownIds
 from indexer.jobs import clip_id
 from indexer.readers.base import ClipRow
+from indexer.vectors import read_queries
 from vidsearch import Index, open_index
-from vidsearch.errors import QueryError, SpaceMismatchError, UsageError
+from vidsearch.errors import InputNotFoundError, QueryError, SpaceMismatchError, UsageError
 
 DIM = 24
 
@@ -228,3 +229,25 @@ def test_without_a_model_a_sentence_is_refused_in_one_line(tmp_path):
     build_from_vectors(save(tmp_path / "v.npy", random_vectors(3)), tmp_path / "index")
     with pytest.raises(QueryError, match="--vector"):
         open_index(tmp_path / "index").search("a dog")
+
+
+def test_queries_of_another_length_are_refused_before_anything_is_written(tmp_path):
+    np.save(tmp_path / "v.npy", np.eye(8, dtype=np.float32))
+    with pytest.raises(UsageError, match=r"queries of shape \(3, 4\) must be \(q, 8\)"):
+        build_from_vectors(tmp_path / "v.npy", tmp_path / "index", queries=np.ones((3, 4), np.float32))
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("none.npy", "no file of queries"), ("text.npy", "not a .npy file"), ("ints.npy", "are floats")]
+)
+def test_a_file_of_queries_that_is_none_is_refused(tmp_path, name, message):
+    (tmp_path / "text.npy").write_text("a dog")
+    np.save(tmp_path / "ints.npy", np.ones((3, 4), np.int64))
+    with pytest.raises((UsageError, InputNotFoundError), match=message):
+        read_queries(tmp_path / name)
+
+
+def test_queries_come_at_length_one(tmp_path):
+    np.save(tmp_path / "q.npy", np.array([[3.0, 4.0], [0.0, 2.0]], np.float16))
+    assert np.allclose(read_queries(tmp_path / "q.npy"), [[0.6, 0.8], [0.0, 1.0]], atol=1e-3)
