@@ -34,6 +34,7 @@ from _search_truth import Files, files_of, truth_of, write_data
 BYTES_A_ROW = 2 * 1536 + 500  # vectors.npy, the store made of it, columns, codes
 GROWTH_CELLS = ("all", "cat_none_0.3", "cat_none_0.1", "num_none_0.1", "cat_neg_0.1", "cat_none_0.01", "num_none_0.001")
 WARMING_CELLS = ("all", "cat_none_0.1", "num_none_0.1")  # whatever a library does when it is first asked so, no row adds to
+MANY_ROWS = 2_000_000
 HERE = Path(__file__).parent
 
 

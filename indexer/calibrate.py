@@ -25,7 +25,7 @@ from vidsearch.selection import WORD_ROWS, Selection
 
 K = 10
 MEASURED_ROWS = 1_048_576  # of the index, from its first segments on
-SHARES = np.array([0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.56, 0.75, 1.0])
+SHARES = np.array([0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.24, 0.28, 0.33, 0.4, 0.47, 0.56, 0.65, 0.75, 0.87, 1.0])
 DEPTHS = np.array([20, 40, 70, 100, 150, 220, 320, 450, 640, 900, 1300, 1800, 2600])
 FEWEST_ROWS = 40 * K  # a filter that leaves fewer is not measured
 CORRELATIONS = (0.0, 1.0, -1.0)  # weight of nearness to the query, against noise, in which rows pass

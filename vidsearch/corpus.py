@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,21 +165,38 @@ class Corpus:
             recall: the share of the true nearest rows that an approximate plan must find on average.
             exact: score every row that passes.
         """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
         chosen = selections if selections is not None else self.select(None)
         matching = sum(selection.count for selection in chosen)
         planned = self._plan(chosen, matching, depth, recall=recall, exact=exact)
-        certificate = Certificate(plan=planned.kind, reason=planned.reason, rows=len(self), matching=matching)
         if planned.kind == "none":
-            nothing = Ranked(np.zeros(0, np.int64), np.zeros(0, np.float32), certificate)
-            return [nothing for _ in queries]
+            return [self._ranked(Found(np.zeros(0, np.int64), np.zeros(0, np.float32)), planned, matching) for _ in queries]
         parts = [
             Part(segment.vectors, selection, int(first), None if planned.settings is None else self.index_of(number))
             for number, (segment, selection, first) in enumerate(zip(self.segments, chosen, self.offsets, strict=False))
         ]
         if planned.settings is None:
-            return [_ranked(found, certificate) for found in by_score(parts, queries, depth, kernels=self._trained)]
-        sure = replace(certificate, all_lists=self._lists)
-        return [_ranked(found, sure) for found in by_codes(parts, queries, depth, planned.settings)]
+            ranked = by_score(parts, queries, depth, kernels=self._trained)
+        else:
+            ranked = by_codes(parts, queries, depth, planned.settings)
+        return [self._ranked(found, planned, matching) for found in ranked]
+
+    def _ranked(self, found: Found, planned: Plan, matching: int) -> Ranked:
+        estimate = found.estimate
+        certificate = Certificate(
+            plan=planned.kind,
+            reason=planned.reason,
+            rows=len(self),
+            matching=matching,
+            lists=found.lists,
+            all_lists=0 if estimate is None else self._lists,
+            codes=found.codes,
+            scored=found.scored,
+            recall=1.0 if estimate is None else estimate.recall,
+            recall_low=1.0 if estimate is None else estimate.low,
+            recall_high=1.0 if estimate is None else estimate.high,
+        )
+        return Ranked(found.rows, found.scores, certificate)
 
     def _plan(self, selections: Sequence[Selection], matching: int, depth: int, *, recall: float, exact: bool) -> Plan:
         costs = None
@@ -272,13 +289,6 @@ class Corpus:
                 if name not in present:
                     table = table.append_column(schema.field(name), pa.nulls(segment.rows, schema.field(name).type))
             yield table.select(list(names)).cast(schema)
-
-
-def _ranked(found: Found, certificate: Certificate) -> Ranked:
-    certificate = replace(certificate, lists=found.lists, codes=found.codes, scored=found.scored)
-    if (estimate := found.estimate) is not None:
-        certificate = replace(certificate, recall=estimate.recall, recall_low=estimate.low, recall_high=estimate.high)
-    return Ranked(found.rows, found.scores, certificate)
 
 
 def _blocks(selection: Selection) -> int:

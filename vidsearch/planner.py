@@ -7,7 +7,8 @@ from typing import Literal
 
 from vidsearch.calibration import Calibration, Settings
 
-SCORED = 1.5  # a row read from some place costs as much as 1.5 times its bytes read in order
+SCORED = 1.3  # a row read from some place costs as much as 1.3 times its bytes read in order
+COMPARED = 1.3  # and so does a block of codes, which is some work besides
 BLOCK_ROWS = 32
 FIXED_BYTES = 1_000_000  # what choosing lists and making tables costs, in bytes read: a tenth of a millisecond
 MAX_DEPTH_SHARE = 0.3  # of the rows that pass: when so many are scored exactly anyway, score all
@@ -31,7 +32,7 @@ class Costs:
 
     def codes(self, blocks: int, share: float, depth: int) -> float:
         """Return the cost of comparing a share of the blocks that hold a row that passes, and re-ranking."""
-        return FIXED_BYTES + share * blocks * BLOCK_ROWS * self.code + self.exact(depth)
+        return FIXED_BYTES + COMPARED * share * blocks * BLOCK_ROWS * self.code + self.exact(depth)
 
 
 @dataclass(frozen=True)
