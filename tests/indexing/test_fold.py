@@ -160,3 +160,14 @@ def test_too_few_clips_for_a_factory_say_so_and_keep_the_exact_index(root, facto
 def test_folding_nothing_changes_nothing(root):
     fold(root)
     assert open_index(root).manifest.version == 1
+
+
+def test_queries_of_any_float_type_are_answered_alike(root):
+    rng = np.random.default_rng(6)
+    add_segment(root, clustered(rng, 1000), first=0)
+    fold(root, index_factory="ivfpq")
+    index = open_index(root)
+    queries = clustered(rng, 3).astype(np.float32)
+    for found, same_found in zip(index.nearest(queries, 5), index.nearest(queries.astype(np.float64), 5), strict=True):
+        assert np.array_equal(found.rows, same_found.rows)
+        assert same_found.scores.dtype == np.float32
