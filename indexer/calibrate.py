@@ -60,16 +60,26 @@ def calibrate(index: Corpus, probes: Probes, *, seed: int) -> Calibration:
     """
     measured = _part_of(index)
     costs = Costs(2 * index.space.dim, int(index.segments[0].info.get("code_bytes", 96)))
-    rng = np.random.default_rng(seed)
+    kinds = [
+        (selectivity, correlation)
+        for selectivity in SELECTIVITIES
+        for correlation in (CORRELATIONS if selectivity < 1 else CORRELATIONS[:1])
+        if selectivity * measured.rows >= FEWEST_ROWS and len(probes.held_out) > 1
+    ]
+    curves = {kind: np.zeros((len(probes.held_out), len(SHARES), len(DEPTHS))) for kind in kinds}
+    concentrations = {kind: np.ones(len(probes.held_out)) for kind in kinds}
+    noise = np.random.default_rng(seed).standard_normal(measured.rows, dtype=np.float32)
+    for number, (query, scores) in enumerate(_exact_scores(measured, probes.held_out)):
+        for kind in kinds:
+            mask = _filter(noise, scores, *kind)
+            passing = np.flatnonzero(mask)
+            true = passing[np.argpartition(-scores[passing], K - 1)[:K]]
+            curves[kind][number], concentrations[kind][number] = _recalls(measured, query, mask, true)
     points = []
-    for selectivity in SELECTIVITIES:
-        if selectivity * measured.rows < FEWEST_ROWS or len(probes.held_out) < 2:
-            continue
-        correlations = CORRELATIONS if selectivity < 1 else CORRELATIONS[:1]
-        for correlation in correlations:
-            curve, concentrations = _curve(measured, probes.held_out, selectivity, correlation, rng)
-            typical = float(np.exp(np.log(concentrations).mean())) if correlation else 1.0
-            points += _points(curve, selectivity, typical, measured.rows, costs)
+    for selectivity, correlation in kinds:
+        near = np.maximum(concentrations[selectivity, correlation], 1e-3)
+        typical = float(np.exp(np.log(near).mean())) if correlation else 1.0
+        points += _points(curves[selectivity, correlation], selectivity, typical, measured.rows, costs)
     return Calibration(tuple(points), measured.rows, len(probes.held_out), probes.source)
 
 
@@ -83,21 +93,6 @@ def _part_of(index: Corpus) -> _Measured:
             parts.append(Part(segment.vectors, Selection(segment.rows, segment.rows), offsets[-1]))
             offsets.append(offsets[-1] + segment.rows)
     return _Measured(indexes, parts, np.array(offsets))
-
-
-def _curve(
-    measured: _Measured, queries: npt.NDArray[np.float32], selectivity: float, correlation: float, rng: np.random.Generator
-) -> tuple[Curve, npt.NDArray[np.float64]]:
-    """Return the recall of every setting for each query, under a filter of its own, and how concentrated that is near the query."""
-    concentrations = np.ones(len(queries))
-    curve = np.zeros((len(queries), len(SHARES), len(DEPTHS)))
-    noise = rng.standard_normal(measured.rows, dtype=np.float32)
-    for number, (query, scores) in enumerate(_exact_scores(measured, queries)):
-        mask = _filter(noise, scores, selectivity, correlation)
-        passing = np.flatnonzero(mask)
-        true = passing[np.argpartition(-scores[passing], K - 1)[:K]]
-        curve[number], concentrations[number] = _recalls(measured, query, mask, true)
-    return curve, np.maximum(concentrations, 1e-3)
 
 
 def _exact_scores(
