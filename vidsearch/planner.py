@@ -10,7 +10,7 @@ from vidsearch.calibration import Calibration, Settings
 SCORED = 1.3  # a row read from some place costs as much as 1.3 times its bytes read in order
 COMPARED = 1.3  # and so does a block of codes, which is some work besides
 BLOCK_ROWS = 32
-FIXED_BYTES = 1_000_000  # what choosing lists and making tables costs, in bytes read: a tenth of a millisecond
+FIXED_BYTES = 4_000_000  # what choosing lists, making tables and bitmaps costs, in bytes read: a third of a millisecond
 MAX_DEPTH_SHARE = 0.3  # of the rows that pass: when so many are scored exactly anyway, score all
 
 

@@ -25,8 +25,8 @@ def planned(rows: int, matching: int, blocks: int | None = None, *, k: int = 10,
         (1_000, 0, 0, "none"),
         (1_000_000, 1_000_000, 31_250, "ivf"),
         (1_000_000, 100_000, 30_000, "ivf"),
-        (200_000, 2_100, 2_000, "exact"),  # scattered: their blocks' codes cost as much as scoring them
-        (200_000, 2_100, 100, "ivf"),
+        (200_000, 4_100, 4_000, "exact"),  # scattered: their blocks' codes cost as much as scoring them
+        (200_000, 4_100, 100, "ivf"),
         (1_000_000, 20_000, 1_000, "ivf"),  # in runs: few blocks hold them all
         (1_000_000, 5_000, 160, "exact"),  # rarer than anything that was measured
         (3_000, 300, 94, "exact"),
