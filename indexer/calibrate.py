@@ -8,7 +8,7 @@ the other states what they give.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -29,13 +29,9 @@ SHARES = np.array([0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.24, 0.28, 0.3
 DEPTHS = np.array([20, 40, 70, 100, 150, 220, 320, 450, 640, 900, 1300, 1800, 2600])
 FEWEST_ROWS = 40 * K  # a filter that leaves fewer is not measured
 CORRELATIONS = (0.0, 1.0, -1.0)  # weight of nearness to the query, against noise, in which rows pass
-SPARES = (
-    0.005,
-    0.01,
-    0.02,
-    0.03,
-    0.05,
-)  # recall above what is wanted when choosing on one half of the queries, until the other half agrees
+# Recall above what is wanted when choosing on one half of the queries, until the other half has the first of them: the best of many
+# settings flatters itself.
+SPARES = (0.004, 0.01, 0.02, 0.03, 0.05)
 
 Curve = npt.NDArray[np.float64]  # (queries, shares, depths), recall
 
@@ -79,7 +75,8 @@ def calibrate(index: Corpus, probes: Probes, *, seed: int) -> Calibration:
     for selectivity, correlation in kinds:
         near = np.maximum(concentrations[selectivity, correlation], 1e-3)
         typical = float(np.exp(np.log(near).mean())) if correlation else 1.0
-        points += _points(curves[selectivity, correlation], selectivity, typical, measured.rows, costs)
+        beside = [curves[kind] for kind in kinds if kind[0] == selectivity and abs(kind[1] - correlation) <= 1]
+        points += _points(curves[selectivity, correlation], beside, selectivity, typical, measured.rows, costs)
     return Calibration(tuple(points), measured.rows, len(probes.held_out), probes.source)
 
 
@@ -161,8 +158,11 @@ def _lists_of(measured: _Measured, rows: npt.NDArray[np.int64]) -> npt.NDArray[n
     return lists
 
 
-def _points(curve: Curve, selectivity: float, typical: float, rows: int, costs: Costs) -> list[Point]:
-    """Return the cheapest setting for each wanted recall, chosen on one half of the queries, with what it gives on the other."""
+def _points(curve: Curve, beside: Sequence[Curve], selectivity: float, typical: float, rows: int, costs: Costs) -> list[Point]:
+    """Return the cheapest setting for each wanted recall, chosen on one half of the queries, with what it gives on the other.
+
+    The interval holds for the kinds of filter beside this one too: a query's own may lie anywhere between.
+    """
     half = len(curve) // 2
     choosing = curve[:half].mean(axis=0)
     blocks = round(-(-rows // BLOCK_ROWS) * (1 - (1 - selectivity) ** WORD_ROWS))
@@ -174,17 +174,18 @@ def _points(curve: Curve, selectivity: float, typical: float, rows: int, costs: 
             if not reached.any():
                 break
             share, depth = np.unravel_index(np.where(reached, price, np.inf).argmin(), price.shape)
-            recalls = curve[half:, share, depth]
-            if recalls.mean() >= target:
-                recall, low, high = _interval(recalls)
+            recall = float(curve[half:, share, depth].mean())
+            if recall >= target + SPARES[0]:
+                intervals = [_interval(other[half:, share, depth]) for other in beside]
+                low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
                 points.append(Point(target, selectivity, typical, float(SHARES[share]), int(DEPTHS[depth]), recall, low, high))
                 break
     return points
 
 
-def _interval(recalls: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the mean and its 95 % interval."""
+def _interval(recalls: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean."""
     mean = float(recalls.mean())
     error = 1.96 * float(recalls.std(ddof=1)) / math.sqrt(len(recalls)) if len(recalls) > 1 else 0.5
     error = max(error, 1 / (K * len(recalls)))  # no miss seen is not no miss
-    return mean, max(0.0, mean - error), min(1.0, mean + error)
+    return max(0.0, mean - error), min(1.0, mean + error)

@@ -93,7 +93,7 @@ def test_vectors_of_another_length_or_number_of_rows_are_one_line(vidsearch, mad
         assert len(err.splitlines()) == 1
         assert not (tmp_path / "index").exists()
     code, _, err = vidsearch("index", tmp_path / "index", "--vector-column", "x")
-    assert (code, "goes with --vectors" in err) == (2, True)
+    assert (code, "go with --vectors" in err) == (2, True)
 
 
 def test_vectors_without_a_model_are_asked_by_vector_only(vidsearch, tmp_path):

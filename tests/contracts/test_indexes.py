@@ -177,9 +177,8 @@ def test_no_row_that_passes_and_no_query_find_nothing(kind: str) -> None:
     assert by_codes([whole(kind)], QUERIES[:0], 5, ALL) == []
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flat"])  # which has no files of its own
 def test_files_of_other_vectors_or_cut_short_are_refused(module: ModuleType, kind: str) -> None:
-    if kind == "flat":
-        pytest.skip("a flat segment has no files of its own")
     trained, rows = template(kind), clustered(2_000)
     lists = module.assign(rows, trained)
     rows, lists = (rows, None) if lists is None else (rows[np.argsort(lists)], np.sort(lists))
