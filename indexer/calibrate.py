@@ -28,7 +28,10 @@ MEASURED_ROWS = 1_048_576  # of the index, from its first segments on
 SHARES = np.array([0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.24, 0.28, 0.33, 0.4, 0.47, 0.56, 0.65, 0.75, 0.87, 1.0])
 DEPTHS = np.array([20, 40, 70, 100, 150, 220, 320, 450, 640, 900, 1300, 1800, 2600])
 FEWEST_ROWS = 40 * K  # a filter that leaves fewer is not measured
-CORRELATIONS = (0.0, 1.0, -1.0)  # weight of nearness to the query, against noise, in which rows pass
+# Weight of nearness to the query, against noise, in which rows pass. Few filters have nothing at all to do with what is asked beneath them,
+# and a mild preference does not show in the concentration: the plain setting is chosen under one.
+PLAIN = 0.3
+CORRELATIONS = (PLAIN, -PLAIN, 1.0, -1.0)
 # Recall above what is wanted when choosing on one half of the queries, until the other half has the first of them: the best of many
 # settings flatters itself.
 SPARES = (0.004, 0.01, 0.02, 0.03, 0.05)
@@ -74,8 +77,10 @@ def calibrate(index: Corpus, probes: Probes, *, seed: int) -> Calibration:
     points = []
     for selectivity, correlation in kinds:
         near = np.maximum(concentrations[selectivity, correlation], 1e-3)
-        typical = float(np.exp(np.log(near).mean())) if correlation else 1.0
-        beside = [curves[kind] for kind in kinds if kind[0] == selectivity and abs(kind[1] - correlation) <= 1]
+        typical = 1.0 if correlation == PLAIN else float(np.exp(np.log(near).mean()))
+        if correlation == -PLAIN:
+            continue  # it is measured for the interval of the plain setting
+        beside = [curves[kind] for kind in kinds if kind[0] == selectivity and abs(kind[1] - correlation) <= 2 * PLAIN]
         points += _points(curves[selectivity, correlation], beside, selectivity, typical, measured.rows, costs)
     return Calibration(tuple(points), measured.rows, len(probes.held_out), probes.source)
 
@@ -161,7 +166,7 @@ def _lists_of(measured: _Measured, rows: npt.NDArray[np.int64]) -> npt.NDArray[n
 def _points(curve: Curve, beside: Sequence[Curve], selectivity: float, typical: float, rows: int, costs: Costs) -> list[Point]:
     """Return the cheapest setting for each wanted recall, chosen on one half of the queries, with what it gives on the other.
 
-    The interval holds for the kinds of filter beside this one too: a query's own may lie anywhere between.
+    The interval holds for the kinds of filter beside this one too, which a query's concentration does not tell apart.
     """
     half = len(curve) // 2
     choosing = curve[:half].mean(axis=0)
