@@ -79,7 +79,7 @@ def print_description(described: dict[str, Any]) -> None:
     facts.add_row("clips", f"{described['rows']:,} in {described['segments']} segment(s): {described['search'] or 'none'}")
     if (recall := described["recall"]) is not None:
         interval = f"{recall['low']:.2f}–{recall['high']:.2f}"
-        found = f"{recall['recall']:.3f} ({interval}) of the ten nearest, on {recall['queries']} {recall['source']}"
+        found = f"{recall['recall']:.3f} ({interval}) of the ten nearest; {recall['queries']} queries: {recall['source']}"
         facts.add_row("recall", plain(f"{found}; {recall['codes_compared']:.0%} of the codes compared"))
     facts.add_row("model", plain(f"{described['model']}, preset {described['preset']}, {described['dim']} dimensions"))
     facts.add_row("space", described["space"][:12])
