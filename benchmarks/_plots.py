@@ -90,7 +90,7 @@ def draw_growth(place: Axes, runs: list[Run]) -> None:
         )
     place.set(xscale="log", yscale="log", xlabel="rows", ylabel="median ms a query")
     place.set_title("growth", loc="left", fontsize=11)
-    place.legend(frameon=False, fontsize=8)
+    place.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _calm(place, right=1.2)
     place.set_xticks(rows, [f"{count / 1e6:g} M" for count in rows])
 
