@@ -20,6 +20,7 @@ NEAR = 0.2  # the nearest lists are those that hold so much of all rows
 # Before any measurement: fitted on 200,000 synthetic CLIP-like rows, recall@10 of text queries 0.95.
 DEFAULT_SHARE, DEFAULT_POWER, DEFAULT_DEPTH = 0.35, -0.3, 300
 MAX_DEFAULT_RECALL = 0.95
+GROWTH = 0.5  # power of the rows with which candidates grow: measured at ten times the rows of the calibration
 DEPTH_PER_RESULT = 4  # candidates more for each result beyond the ten that are calibrated
 
 
@@ -127,7 +128,7 @@ class Calibration:
         (rarer, below), (commoner, above) = curve[max(0, place - 1)], curve[place]
         span = math.log(commoner / rarer)
         part = math.log(selectivity / rarer) / span if span else 1.0
-        growth = max(1.0, rows / max(1, self.rows))
+        growth = max(1.0, rows / max(1, self.rows)) ** GROWTH
         mixed = _blend(below, above, part)
         return Settings(tuple(_grown(estimate, growth, k) for estimate in mixed))
 

@@ -73,7 +73,7 @@ def test_no_setting_at_one_selectivity_is_no_setting():
 def test_more_results_and_more_rows_take_more_candidates():
     few, many = (MEASURED.settings(1.0, rows=1_000_000, k=k, recall=0.95).plain.depth for k in (10, 110))
     assert many == few + 400
-    assert MEASURED.settings(1.0, rows=4_000_000, k=10, recall=0.95).plain.depth == 4 * few
+    assert MEASURED.settings(1.0, rows=4_000_000, k=10, recall=0.95).plain.depth == 2 * few
 
 
 def test_an_unmeasured_index_has_settings_that_claim_no_recall():
