@@ -233,7 +233,7 @@ class Corpus:
             segment = self.segments[number]
             kind = plugin("vidsearch.indexes", segment.info["index"])
             template = self._template(segment.info.get("template"), segment.info["index"])
-            self._loaded[number] = kind.load(segment.map_file, segment.vectors, template)
+            self._loaded[number] = kind.load(segment, segment.vectors, template)
         return self._loaded[number]
 
     def _template(self, name: str | None, kind: str) -> Any:

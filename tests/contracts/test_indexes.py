@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +52,19 @@ def clustered(rows: int, seed: int = 0) -> npt.NDArray[np.float16]:
 QUERIES = clustered(40, seed=1).astype(np.float32)
 
 
+class Held:
+    """The files of a segment that was never written."""
+
+    def __init__(self, files: dict[str, Any]) -> None:
+        self.files = {name: memoryview(data).cast("B") for name, data in files.items()}
+
+    def map_file(self, name: str) -> memoryview:
+        return self.files[name]
+
+    def read_file(self, name: str) -> bytes:
+        return bytes(self.files[name])
+
+
 @cache
 def template(kind: str) -> Any:
     module = plugin("vidsearch.indexes", kind)
@@ -65,8 +80,7 @@ def part_of(kind: str, vectors: npt.NDArray[np.float16], selection: Selection | 
     if lists is not None:
         order = np.argsort(lists, kind="stable")
         vectors, lists = vectors[order], lists[order]
-    files = {name: memoryview(data).cast("B") for name, data in module.build(vectors, trained, lists).items()}
-    index: VectorIndex = module.load(files.__getitem__, vectors, trained)
+    index: VectorIndex = module.load(Held(module.build(vectors, trained, lists)), vectors, trained)
     return Part(vectors, everything(len(vectors)) if selection is None else selection, first, index)
 
 
@@ -184,9 +198,9 @@ def test_files_of_other_vectors_or_cut_short_are_refused(module: ModuleType, kin
     rows, lists = (rows, None) if lists is None else (rows[np.argsort(lists)], np.sort(lists))
     files = {name: bytes(data) for name, data in module.build(rows, trained, lists).items()}
     with pytest.raises(IndexCorruptError):
-        module.load(lambda name: memoryview(files[name]), rows[:-40], trained)
+        module.load(Held(files), rows[:-40], trained)
     with pytest.raises(IndexCorruptError):
-        module.load(lambda name: memoryview(files[name][: len(files[name]) // 2]), rows, trained)
+        module.load(Held({name: data[: len(data) // 2] for name, data in files.items()}), rows, trained)
 
 
 @pytest.mark.parametrize("sample", [np.zeros((255, 8)), np.full((300, 8), np.nan), np.zeros(300)], ids=["few", "nan", "1d"])
@@ -206,9 +220,33 @@ def test_other_factory_strings_find_what_the_oracle_finds(factory: str) -> None:
     rows = clustered(3_000, seed=8)
     trained = faiss_factory.load_template(faiss_factory.train(rows.astype(np.float32), rows=3_000, seed=0, factory=factory))
     files = faiss_factory.build(rows, trained, None)
-    index = faiss_factory.load(files.__getitem__, rows, trained)
+    index = faiss_factory.load(Held(files), rows, trained)
     part = Part(rows, Selection.of_mask(np.arange(3_000) % 3 == 0), 0, index)
     assert recall(by_codes([part], QUERIES, 10, effort(1.0, 300)), part, QUERIES) > 0.97
+
+
+def test_lists_on_disk_are_refused_before_faiss_opens_the_file_they_name(tmp_path: Path) -> None:
+    """FAISS maps whatever file an `ilod` section names."""
+    index = faiss.index_factory(DIM, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(clustered(600).astype(np.float32))
+    index.add(clustered(600).astype(np.float32))
+    codes = faiss.OnDiskInvertedLists(4, index.code_size, str(tmp_path / "other"))
+    codes.merge_from_1(index.invlists, False)
+    index.replace_invlists(codes, False)
+    data = faiss.serialize_index(index).tobytes()
+    assert b"ilod" in data
+    with pytest.raises(IndexCorruptError, match="lie in another file"):
+        faiss_factory.load(Held({"index.faiss": data}), clustered(600), template("faiss_factory"))
+
+
+def test_a_row_number_out_of_range_is_not_returned() -> None:
+    part = part_of("faiss_factory", clustered(600))
+    files = faiss_factory.build(part.vectors, template("faiss_factory"), None)
+    data = bytearray(files["index.faiss"])
+    struct.pack_into("<q", data, len(data) - 8, 10**9)  # the last id of the last list
+    index = faiss_factory.load(Held({"index.faiss": bytes(data)}), part.vectors, template("faiss_factory"))
+    with pytest.raises(IndexCorruptError, match="names row 1000000000 of 600"):
+        by_codes([Part(part.vectors, part.selection, 0, index)], QUERIES, 600, ALL)
 
 
 def test_training_is_repeatable() -> None:

@@ -10,7 +10,7 @@ A plug-in file `indexes/NAME.py` defines five functions, and may import its heav
         The inverted list of each vector; a segment's rows are stored in this order. None where order means nothing.
     build(vectors: (n, dim) float16, template, lists) -> dict[str, Contents]
         The files of one segment, by name, from vectors in that order; reads them in blocks.
-    load(map_file: Callable[[str], memoryview], vectors: (n, dim) float16, template) -> VectorIndex
+    load(files: Files, vectors: (n, dim) float16, template) -> VectorIndex
         Refuses anything but what its own `build` writes over that many vectors (IndexCorruptError).
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,16 @@ def lists_for(rows: int) -> int:
 def sample_rows(rows: int) -> int:
     """Return how many vectors to train on when so many rows are expected; more do not help."""
     return min(rows, max(16_384, POINTS_A_LIST * lists_for(rows)))
+
+
+class Files(Protocol):
+    """A segment's files, by name."""
+
+    def map_file(self, name: str) -> memoryview:
+        """Return bytes that are read as they are touched, their hash not checked: for numbers that cannot do harm."""
+
+    def read_file(self, name: str) -> bytes:
+        """Return bytes whose hash was checked: for whatever is parsed."""
 
 
 class VectorIndex(ABC):

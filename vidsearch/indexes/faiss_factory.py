@@ -7,7 +7,8 @@ FAISS parses `index.faiss` whole, after its hash was checked: open such an index
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,13 @@ import numpy as np
 
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.indexes._exact import rank_with_kernel, scan
-from vidsearch.indexes.base import Candidates, Ids, Queries, VectorIndex, Vectors
+from vidsearch.indexes.base import Candidates, Files, Ids, Queries, VectorIndex, Vectors
 from vidsearch.indexes.flat import merge
 from vidsearch.selection import Selection
 
 FILE = "index.faiss"
 BLOCK_ROWS = 16_384
+ON_DISK = re.compile(rb"ilod.{4}\0{4}.{2}\0{6}", re.DOTALL)  # lists that FAISS would map from a file they name, and their two sizes
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ def build(vectors: Vectors, template: Template, lists: None) -> dict[str, memory
     return {FILE: faiss.serialize_index(index).data}
 
 
-def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: Template) -> FactoryIndex:
+def load(files: Files, vectors: Vectors, template: Template) -> FactoryIndex:
     """Return a searchable index over the vectors (n, dim) that the file was built from."""
     del template
-    index = _parsed(map_file(FILE))
+    index = _parsed(files.read_file(FILE))
     if (index.ntotal, index.d) != vectors.shape or index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise IndexCorruptError(f"{FILE}: holds {index.ntotal} x {index.d} vectors instead of {len(vectors)} x {vectors.shape[1]}")
     return FactoryIndex(index, vectors)
@@ -108,7 +110,11 @@ def _innermost(index: Any) -> Any:
     return index
 
 
-def _parsed(data: bytes | memoryview) -> Any:
+def _parsed(data: bytes) -> Any:
+    if ON_DISK.search(data):
+        raise IndexCorruptError(f"{FILE}: its inverted lists lie in another file, which an index never names")
+    faiss.set_deserialization_vector_byte_limit(16 * len(data) + (1 << 30))  # tables that FAISS makes are counted too
+    faiss.set_deserialization_loop_limit(max(len(data), 1 << 16))
     try:
         return faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
     except RuntimeError as error:
@@ -150,6 +156,8 @@ class FactoryIndex(VectorIndex):
             scores, ids = self._index.search(queries, depth, params=_parameters(self._index, selector, share, depth))
         except RuntimeError:  # this type takes no selector, or no parameters
             return scan(queries, self._vectors, depth, selection, rank=rank_with_kernel)
+        if ids.size and ids.max() >= self.rows:
+            raise IndexCorruptError(f"{FILE}: names row {ids.max()} of {self.rows}")
         return [(line[rows >= 0], rows[rows >= 0]) for line, rows in zip(scores, ids, strict=True)]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from vidsearch.indexes._exact import rank_with_numpy, scan
-from vidsearch.indexes.base import Candidates, Ids, Queries, VectorIndex, Vectors
+from vidsearch.indexes.base import Candidates, Files, Ids, Queries, VectorIndex, Vectors
 from vidsearch.selection import Selection
 
 
@@ -34,9 +34,9 @@ def build(vectors: Vectors, template: None, lists: None) -> dict[str, bytes]:
     return {}
 
 
-def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: None) -> FlatIndex:
+def load(files: Files, vectors: Vectors, template: None) -> FlatIndex:
     """Return an exact index over the vectors (n, dim)."""
-    del map_file, template
+    del files, template
     return FlatIndex(vectors)
 
 

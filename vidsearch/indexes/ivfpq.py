@@ -7,7 +7,7 @@ FAISS trains and encodes; the scan is `_kernels.py`; `index.faiss` holds the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from vidsearch.indexes import _gpu
 from vidsearch.indexes._codes import BLOCK_ROWS, MIN_SAMPLE, Codes, Template, pack, unpack
 from vidsearch.indexes._codes import train as train_template
 from vidsearch.indexes._projection import Matrix
-from vidsearch.indexes.base import Candidates, Ids, Queries, Scores, VectorIndex, Vectors, lists_for
+from vidsearch.indexes.base import Candidates, Files, Ids, Queries, Scores, VectorIndex, Vectors, lists_for
 from vidsearch.indexes.flat import merge
 from vidsearch.selection import Selection
 
@@ -107,13 +107,13 @@ def _untouched(template: Template) -> Any:
     return index
 
 
-def load(map_file: Callable[[str], memoryview], vectors: Vectors, template: Template) -> IvfPqIndex:
+def load(files: Files, vectors: Vectors, template: Template) -> IvfPqIndex:
     """Return a searchable index over the vectors (n, dim) that the files were built from; codes are mapped, not read."""
-    held = map_file(LISTS)
+    held = files.read_file(LISTS)
     offsets = np.frombuffer(held[: len(held) // 8 * 8], dtype="<i8").copy()
     if len(held) != 8 * (template.lists + 1) or offsets[0] != 0 or offsets[-1] != len(vectors) or (np.diff(offsets) < 0).any():
         raise IndexCorruptError(f"{LISTS}: does not part {len(vectors)} rows into {template.lists} lists")
-    data, blocks = map_file(CODES), -(-len(vectors) // BLOCK_ROWS)
+    data, blocks = files.map_file(CODES), -(-len(vectors) // BLOCK_ROWS)
     if len(data) != blocks * BLOCK_ROWS * template.code_bytes:
         raise IndexCorruptError(f"{CODES}: {len(data):,} bytes are not the codes of {len(vectors)} rows")
     codes = np.frombuffer(data, dtype=np.uint8).reshape(blocks, template.code_bytes, BLOCK_ROWS)
