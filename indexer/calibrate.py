@@ -20,7 +20,7 @@ from vidsearch.calibration import NEAR, SELECTIVITIES, TARGETS, Calibration, Poi
 from vidsearch.corpus import Corpus
 from vidsearch.indexes.base import Candidates, VectorIndex
 from vidsearch.nearest import Part
-from vidsearch.planner import BLOCK_ROWS, Costs
+from vidsearch.planner import Costs
 from vidsearch.selection import WORD_ROWS, Selection
 
 K = 10
@@ -170,7 +170,7 @@ def _points(curve: Curve, beside: Sequence[Curve], selectivity: float, typical: 
     """
     half = len(curve) // 2
     choosing = curve[:half].mean(axis=0)
-    blocks = round(-(-rows // BLOCK_ROWS) * (1 - (1 - selectivity) ** WORD_ROWS))
+    blocks = round(-(-rows // WORD_ROWS) * (1 - (1 - selectivity) ** WORD_ROWS))
     price = np.array([[costs.codes(blocks, share, int(depth)) for depth in DEPTHS] for share in SHARES])
     points = []
     for target in TARGETS:

@@ -14,7 +14,6 @@ from vidsearch.corpus import Corpus
 
 TRAINING, HELD_OUT = 1000, 300
 FEW_CAPTIONS = 200  # fewer distinct ones than this are filled up from the background
-SAMPLED_FROM = 65_536  # rows of each segment among which captions are drawn
 
 WHO = [
     "a man",

@@ -21,10 +21,10 @@ from vidsearch.config import Space
 from vidsearch.errors import IndexCorruptError, QueryError, UsageError
 from vidsearch.indexes.base import VectorIndex
 from vidsearch.nearest import Found, Part, by_codes, by_score
-from vidsearch.planner import BLOCK_ROWS, FIXED_BYTES, Costs, Plan, plan
+from vidsearch.planner import FIXED_BYTES, Costs, Plan, plan
 from vidsearch.registry import plugin
 from vidsearch.results import Certificate
-from vidsearch.selection import Selection, everything
+from vidsearch.selection import WORD_ROWS, Selection, everything
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.segment import Segment, open_segment
 from vidsearch.storage.template import read_template
@@ -294,7 +294,7 @@ class Corpus:
 def _blocks(selection: Selection) -> int:
     """Return how many blocks of codes hold a row that passes."""
     if selection.everything:
-        return -(-selection.rows // BLOCK_ROWS)
+        return -(-selection.rows // WORD_ROWS)
     if selection.listed:
-        return int(np.count_nonzero(np.diff(selection.ids // np.uint32(BLOCK_ROWS)))) + (selection.count > 0)
+        return int(np.count_nonzero(np.diff(selection.ids // np.uint32(WORD_ROWS)))) + (selection.count > 0)
     return int(np.count_nonzero(selection.words))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidsearch.calibration import Calibration, Settings
+from vidsearch.selection import WORD_ROWS as BLOCK_ROWS
 
 SCORED = 1.3  # a row read from some place costs as much as 1.3 times its bytes read in order
 COMPARED = 1.3  # and so does a block of codes, which is some work besides
-BLOCK_ROWS = 32
 FIXED_BYTES = 4_000_000  # what choosing lists, making tables and bitmaps costs, in bytes read: a third of a millisecond
 MAX_DEPTH_SHARE = 0.3  # of the rows that pass: when so many are scored exactly anyway, score all
 

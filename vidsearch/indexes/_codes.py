@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.indexes._projection import SLICE_DIM, Matrix, Projection, fit, width_for
+from vidsearch.selection import WORD_ROWS as BLOCK_ROWS
 
 CENTROIDS = 16  # of a 4-bit code
-BLOCK_ROWS = 32  # of codes, see _kernels.py
 MIN_SAMPLE = 256
 ROUNDS = 10  # of k-means: more move recall by less than its noise
 MAX_STEP = 127  # two of them must fit a byte

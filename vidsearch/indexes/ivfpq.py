@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.indexes import _gpu
-from vidsearch.indexes._codes import BLOCK_ROWS, MIN_SAMPLE, Codes, Template, pack, unpack
+from vidsearch.indexes._codes import Codes, Template, pack, unpack
 from vidsearch.indexes._codes import train as train_template
 from vidsearch.indexes._projection import Matrix
 from vidsearch.indexes.base import Candidates, Files, Ids, Queries, Scores, VectorIndex, Vectors, lists_for
 from vidsearch.indexes.flat import merge
-from vidsearch.selection import Selection
+from vidsearch.selection import WORD_ROWS, Selection
 
 CODES, LISTS, FAISS = "codes.pq4", "lists.i64", "index.faiss"
 ENCODED_ROWS = 8192  # at once
@@ -113,10 +113,10 @@ def load(files: Files, vectors: Vectors, template: Template) -> IvfPqIndex:
     offsets = np.frombuffer(held[: len(held) // 8 * 8], dtype="<i8").copy()
     if len(held) != 8 * (template.lists + 1) or offsets[0] != 0 or offsets[-1] != len(vectors) or (np.diff(offsets) < 0).any():
         raise IndexCorruptError(f"{LISTS}: does not part {len(vectors)} rows into {template.lists} lists")
-    data, blocks = files.map_file(CODES), -(-len(vectors) // BLOCK_ROWS)
-    if len(data) != blocks * BLOCK_ROWS * template.code_bytes:
+    data, blocks = files.map_file(CODES), -(-len(vectors) // WORD_ROWS)
+    if len(data) != blocks * WORD_ROWS * template.code_bytes:
         raise IndexCorruptError(f"{CODES}: {len(data):,} bytes are not the codes of {len(vectors)} rows")
-    codes = np.frombuffer(data, dtype=np.uint8).reshape(blocks, template.code_bytes, BLOCK_ROWS)
+    codes = np.frombuffer(data, dtype=np.uint8).reshape(blocks, template.code_bytes, WORD_ROWS)
     return IvfPqIndex(template, codes, offsets, vectors)
 
 
@@ -227,6 +227,3 @@ def _in_order(visits: Sequence[Ids]) -> tuple[Ids, Ids]:
     late = np.concatenate([np.arange(len(lists_of_one)) >= FIRST_LISTS for lists_of_one in visits])
     order = np.lexsort((lists, late))
     return lists[order], askers[order]
-
-
-__all__ = ["MIN_SAMPLE", "assign", "build", "load", "load_template", "train"]
