@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.clips import DIM, make_rows, write_index
+from support.clips import DIM, make_rows, pages, write_index
 
 from vidsearch._query_parts import Weighted
 from vidsearch.answers.refine import ORDER_SLACK_S, diversify
@@ -62,16 +62,6 @@ def naive(vector, *, where=None, min_score=None, per_video=None, dedupe=None, gr
             continue
         kept.append(row)
     return kept
-
-
-def pages(index, **arguments):
-    cursor = None
-    while True:
-        hits = index.search(cursor=cursor, **arguments)
-        yield hits
-        cursor = hits.cursor
-        if cursor is None:
-            return
 
 
 def numbers(hits):

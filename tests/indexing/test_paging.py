@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.clips import DIM, make_rows, write_index
+from support.clips import DIM, make_rows, pages, write_index
 
 from indexer.fold import fold
 from vidsearch import open_index
@@ -17,16 +17,6 @@ def index(tmp_path_factory):
     write_index(root, vectors, rows)
     fold(root, index_factory="IVF8,PQ24x4fs")
     return open_index(root)
-
-
-def pages(index, **arguments):
-    cursor = None
-    while True:
-        hits = index.search(cursor=cursor, **arguments)
-        yield hits
-        cursor = hits.cursor
-        if cursor is None:
-            return
 
 
 @pytest.mark.parametrize("arguments", [{}, {"where": "language = 'en'"}, {"diverse": 0.5}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.rows import clips_table, quarantine_table
-from vidsearch import Index, open_index
+from vidsearch import Hits, Index, open_index
 from vidsearch.encoders import conse
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
@@ -64,3 +65,14 @@ def write_index(root: Path, vectors: npt.NDArray[np.float16], rows: list[Row], *
         )
         manifests.commit(root, lambda manifest, new=reference: manifest.with_segments([*manifest.segments, new]))
     return open_index(root)
+
+
+def pages(index: Index, **arguments: Any) -> Iterator[Hits]:
+    """Yield the pages of an answer, from cursor to cursor."""
+    cursor = None
+    while True:
+        hits = index.search(cursor=cursor, **arguments)
+        yield hits
+        cursor = hits.cursor
+        if cursor is None:
+            return
