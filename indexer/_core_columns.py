@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from indexer.jobs import ID_DIGITS, clip_id
-from indexer.readers.base import ClipRow
+from indexer.readers.base import ID_DIGITS, clip_id, clip_key
 from indexer.rows import CORE_SCHEMA
 
 
@@ -57,7 +56,7 @@ def _clip_ids(
     starts, ends = start.to_pylist(), end.to_pylist()
     for place, name in enumerate(names):
         if not name and sources[place] and ends[place] is not None:
-            names[place] = clip_id(ClipRow(sources[place], "", starts[place], ends[place]))
+            names[place] = clip_id(clip_key(sources[place], starts[place], ends[place]))
         elif not name:
             names[place] = hashlib.sha256(b"%d|" % (first + place) + vectors[place].tobytes()).hexdigest()[:ID_DIGITS]
     return pa.array(names, pa.string())

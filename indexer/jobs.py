@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from indexer.readers.base import BadRow, ClipRow
+from indexer.readers.base import PLACE_SCHEMA, BadRow, Block, clip_id
 from vidsearch.decoders.base import Span
 
-ID_DIGITS = 20  # 80 bits: a clash among 230 million clips has a chance of 2e-8
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip to index.
+
+    Attributes:
+        id: of the clip, for ever.
+        video: the file, relative to the videos' folder; "" where it is not there.
+        start_s, end_s: seconds in that file, half-open; None is the end of the video.
+        metadata: caption and every other column.
+    """
+
+    id: str
+    video: str
+    start_s: float = 0.0
+    end_s: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,7 @@ class Job:
     """One video and the clips wanted of it."""
 
     video: str
-    clips: tuple[ClipRow, ...]
+    clips: tuple[Clip, ...]
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -33,6 +49,7 @@ class WorkList:
     Attributes:
         jobs: videos to decode.
         bad: rows that cannot be indexed and were not known before.
+        missing: clips whose video is not there.
         videos: every video that any row names.
         already, duplicates: clips indexed before; rows that name a clip a second time.
         known_bad: clips and rows quarantined before, whose file has not changed, by reason.
@@ -40,6 +57,7 @@ class WorkList:
 
     jobs: list[Job] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    missing: list[Clip] = field(default_factory=list)
     videos: set[str] = field(default_factory=set)
     already: int = 0
     known_bad: Counter[str] = field(default_factory=Counter)
@@ -59,14 +77,8 @@ class KnownBad:
     mtime_ns: int
 
 
-def clip_id(row: ClipRow) -> str:
-    """Return the clip's name for ever: 20 hex digits over its source and times, whatever machine or run made it."""
-    end = "end" if row.end_s is None else f"{row.end_s:.3f}"
-    return _digest(f"{row.source}|{row.start_s:.3f}|{end}")
-
-
 def bad_row_id(row: BadRow) -> str:
-    return _digest(f"bad|{row.source}|{row.reason}")
+    return clip_id(f"bad|{row.source}|{row.reason}")
 
 
 def file_state(path: Path) -> tuple[int, int]:
@@ -78,13 +90,21 @@ def file_state(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def plan_work(rows: Iterable[ClipRow | BadRow], *, videos: Path, indexed: set[str], quarantined: dict[str, KnownBad]) -> WorkList:
+def clips_of(block: Block) -> Iterator[Clip]:
+    """Yield the clips of a block."""
+    for record in block.clips.to_pylist():
+        key, video, start_s, end_s = (record.pop(name) for name in PLACE_SCHEMA.names)
+        yield Clip(clip_id(key), video or "", start_s, end_s, record)
+
+
+def plan_work(blocks: Iterable[Block], *, videos: Path, indexed: set[str], quarantined: dict[str, KnownBad]) -> WorkList:
     """Sort rows into jobs by video, in order of first appearance, leaving out what is done."""
     work = WorkList()
-    clips_of: dict[str, list[ClipRow]] = {}
+    clips: dict[str, list[Clip]] = {}
     seen: set[str] = set()
+    rows: Iterable[Clip | BadRow] = (row for block in blocks for row in [*clips_of(block), *block.bad])
     for row in rows:
-        name = bad_row_id(row) if isinstance(row, BadRow) else clip_id(row)
+        name = row.id if isinstance(row, Clip) else bad_row_id(row)
         if name in seen:
             work.duplicates += 1
             continue
@@ -98,13 +118,11 @@ def plan_work(rows: Iterable[ClipRow | BadRow], *, videos: Path, indexed: set[st
                 work.bad.append(row)
             else:
                 work.known_bad[known.reason] += 1
-        elif known is not None and (known.size_bytes, known.mtime_ns) == file_state(videos / row.video):
+        elif known is not None and (known.size_bytes, known.mtime_ns) == (file_state(videos / row.video) if row.video else (0, 0)):
             work.known_bad[known.reason] += 1
+        elif row.video:
+            clips.setdefault(row.video, []).append(row)
         else:
-            clips_of.setdefault(row.video, []).append(row)
-    work.jobs = [Job(video, tuple(clips)) for video, clips in clips_of.items()]
+            work.missing.append(row)
+    work.jobs = [Job(video, tuple(wanted)) for video, wanted in clips.items()]
     return work
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:ID_DIGITS]

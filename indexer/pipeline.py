@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.fold import fold, index_kind
-from indexer.jobs import KnownBad, bad_row_id, plan_work
+from indexer.jobs import Clip, KnownBad, bad_row_id, plan_work
 from indexer.readers.base import BadRow
 from indexer.run import Run
 from indexer.sources import find_sources, read_rows
@@ -68,6 +68,8 @@ def build(
     summary.skipped.update(work.known_bad)
     for row in work.bad:
         run.skip(_bad_record(row))
+    for clip in work.missing:
+        run.skip(_missing_record(clip))
     try:
         with DecodePool(encoder.preset, workers=workers, decoder=decoder) as pool:
             run.jobs(pool, work.jobs)
@@ -115,3 +117,9 @@ def _quarantined(index: Index) -> dict[str, KnownBad]:
 def _bad_record(row: BadRow) -> dict[str, Any]:
     place = {"clip_id": bad_row_id(row), "video": row.video}
     return {**place, "reason": row.reason, "detail": row.detail[:500], "size_bytes": 0, "mtime_ns": 0}
+
+
+def _missing_record(clip: Clip) -> dict[str, Any]:
+    source = clip.metadata.get("youtube_id") or "the row's path"
+    place = {"clip_id": clip.id, "video": "", "start_s": None, "end_s": None}
+    return {**place, "reason": "NOT_FOUND", "detail": f"no video of {source} in the videos' folder", "size_bytes": 0, "mtime_ns": 0}

@@ -47,9 +47,14 @@ QUARANTINE_SCHEMA = pa.schema(
 
 def clips_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows as a table: the core columns, then all others that any row has, each with one type."""
-    extra = dict.fromkeys(name for row in rows for name in row if name not in CORE_SCHEMA.names)
-    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in CORE_SCHEMA]
-    fields = list(CORE_SCHEMA)
+    return table_of(rows, CORE_SCHEMA)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], first: pa.Schema) -> pa.Table:
+    """Return rows as a table: the columns of `first`, then all others that any row has, each with one type."""
+    extra = dict.fromkeys(name for row in rows for name in row if name not in first.names)
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in first]
+    fields = list(first)
     for name in extra:
         column = _column(name, [row.get(name) for row in rows])
         fields.append(pa.field(name, column.type))

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.jobs import Job, clip_id, file_state
-from indexer.readers.base import ClipRow
+from indexer.jobs import Clip, Job, file_state
 from indexer.rows import clips_table, quarantine_table
 from indexer.summary import Summary
 from indexer.workers import ClipFailure, ClipPixels, DecodePool, JobDone, VideoJob
@@ -71,7 +70,7 @@ class Run:
         self.collect()
         self.progress(self.summary)
 
-    def _take(self, clip: ClipRow, result: ClipPixels | ClipFailure) -> None:
+    def _take(self, clip: Clip, result: ClipPixels | ClipFailure) -> None:
         if isinstance(result, ClipFailure):
             self.skip(self._failed_record(clip, result.reason, result.detail))
             return
@@ -150,12 +149,12 @@ class Run:
             examples.append(f"{record['video']}: {record['detail']}" if record["video"] else record["detail"])
         self.quarantine.append({"decoder": self.decoder, **record, "seen_at": datetime.now(UTC)})
 
-    def _failed_record(self, clip: ClipRow, reason: str, detail: str) -> dict[str, Any]:
+    def _failed_record(self, clip: Clip, reason: str, detail: str) -> dict[str, Any]:
         size, mtime = file_state(self.videos / clip.video)
-        place = {"clip_id": clip_id(clip), "video": clip.video, "start_s": clip.start_s, "end_s": clip.end_s}
+        place = {"clip_id": clip.id, "video": clip.video, "start_s": clip.start_s, "end_s": clip.end_s}
         return {**place, "reason": reason, "detail": detail[:500], "size_bytes": size, "mtime_ns": mtime, "attempts": 1}
 
 
-def _clip_record(clip: ClipRow, end_s: float) -> dict[str, Any]:
-    core = {"clip_id": clip_id(clip), "video": clip.video, "start_s": clip.start_s, "end_s": end_s, "duration_s": end_s - clip.start_s}
+def _clip_record(clip: Clip, end_s: float) -> dict[str, Any]:
+    core = {"clip_id": clip.id, "video": clip.video, "start_s": clip.start_s, "end_s": end_s, "duration_s": end_s - clip.start_s}
     return {**core, **clip.metadata}

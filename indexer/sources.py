@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from indexer.readers.base import BadRow, ClipRow, list_videos
+from indexer.readers.base import Block, list_videos
 from vidsearch.errors import InputNotFoundError, UsageError
 from vidsearch.registry import names, plugin
 
@@ -48,7 +48,7 @@ def find_sources(source: Path, *, metadata: str | Path | None, videos: str | Pat
     return Sources(plugin("indexer.readers", "folder"), (), folder)
 
 
-def read_rows(sources: Sources) -> Iterator[ClipRow | BadRow]:
+def read_rows(sources: Sources) -> Iterator[Block]:
     """Yield the rows of all files, or the videos of the folder."""
     for path in sources.files or (sources.videos,):
         yield from sources.reader.read(path, sources.videos)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from indexer.readers.base import BadRow, ClipRow, list_videos
+import pyarrow as pa
+
+from indexer.readers.base import PLACE_SCHEMA, Block, clip_key, list_videos
+
+BLOCK_ROWS = 4096
 
 
 def recognises(path: Path) -> bool:
     return path.is_dir()
 
 
-def read(path: Path, videos: Path) -> Iterator[ClipRow | BadRow]:
-    for video in list_videos(videos):
-        yield ClipRow(source=video, video=video)
+def read(path: Path, videos: Path) -> Iterator[Block]:
+    names = list_videos(videos)
+    while block := list(islice(names, BLOCK_ROWS)):
+        yield Block(
+            pa.table([[clip_key(name, 0.0, None) for name in block], block, [0.0] * len(block), [None] * len(block)], PLACE_SCHEMA),
+            uncut=True,
+        )

@@ -11,13 +11,15 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from indexer.readers.base import BadRow, ClipRow, list_videos
+from indexer.readers.base import PLACE_SCHEMA, BadRow, Block, clip_key, list_videos
+from indexer.rows import table_of
 from vidsearch.errors import InputNotFoundError, UsageError
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -43,7 +45,7 @@ COLUMN_OF = {
     "video": "path",
 }
 NUMBERS = frozenset({"aesthetic", "umt_score", "clip_score"})
-RESERVED = frozenset({"clip_id", "start_s", "end_s", "duration_s", "source_start_s", "source_end_s"})
+RESERVED = frozenset({"key", "clip_id", "start_s", "end_s", "duration_s", "source_start_s", "source_end_s"})
 ID_LENGTH = 11
 TIMESTAMP = re.compile(r"(\d+)[:_-](\d{1,2})[:_-](\d{1,2}(?:\.\d+)?)")
 CUT_CLIP = re.compile(rf"(.{{{ID_LENGTH}}})_{TIMESTAMP.pattern}_{TIMESTAMP.pattern}")
@@ -63,15 +65,22 @@ def recognises(path: Path) -> bool:
     return first is not None and {"youtube_id", "start"} <= {COLUMN_OF.get(name.lower()) for name in first}
 
 
-def read(path: Path, videos: Path) -> Iterator[ClipRow | BadRow]:
+def read(path: Path, videos: Path) -> Iterator[Block]:
     if not path.is_file():
         raise InputNotFoundError(f"no metadata file {path}; give a .jsonl or .parquet file")
     if path.suffix not in SUFFIXES:
         raise UsageError(f"metadata file {path.name} has the suffix {path.suffix!r}; choose from {', '.join(SUFFIXES)}")
     files = VideoFiles(videos)
-    for number, record in _records(path):
-        place = f"{path.name}:{number}"
-        yield BadRow(place, "", "METADATA_INVALID", f"{place}: not a JSON object") if record is None else _row(record, place, files)
+    rows = (_row_of(record, f"{path.name}:{number}", files) for number, record in _records(path))
+    while block := list(islice(rows, BATCH_ROWS)):
+        clips = [row for row in block if not isinstance(row, BadRow)]
+        yield Block(table_of(clips, PLACE_SCHEMA), [row for row in block if isinstance(row, BadRow)])
+
+
+def _row_of(record: Record | None, place: str, files: VideoFiles) -> Record | BadRow:
+    if record is None:
+        return BadRow(place, "", "METADATA_INVALID", f"{place}: not a JSON object")
+    return _row(record, place, files)
 
 
 class VideoFiles:
@@ -101,7 +110,7 @@ class VideoFiles:
         return (self.folder / video).exists()
 
 
-def _row(record: Record, place: str, files: VideoFiles) -> ClipRow | BadRow:
+def _row(record: Record, place: str, files: VideoFiles) -> Record | BadRow:
     fields = _named(record)
     path, youtube_id = fields.pop("path", None), fields.get("youtube_id")
     source = str(youtube_id or path or place)
@@ -116,16 +125,18 @@ def _row(record: Record, place: str, files: VideoFiles) -> ClipRow | BadRow:
             return BadRow(
                 f"{source}@{place}", str(path), "PATH_ESCAPE", f"{place}: {path} lies outside the videos' folder; name it with --videos"
             )
-        if not files.exists(video):
-            return BadRow(f"{source}@{start}-{end}", video, "NOT_FOUND", f"{place}: no video {video}")
-        return ClipRow(video, video, start or 0.0, end, metadata)
-    times = {"source_start_s": start, "source_end_s": end}
+        there = video if files.exists(video) else None
+        return _clip(clip_key(video, start or 0.0, end), there, start or 0.0, end, metadata)
+    metadata = {**metadata, "source_start_s": start, "source_end_s": end}
+    key = clip_key(source, start or 0.0, end)
     cut = None if start is None or end is None else files.cut.get((source, round(start * 1000), round(end * 1000)))
     if cut is not None:
-        return ClipRow(f"{source}@{start}-{end}", cut, metadata={**metadata, **times})
-    if source in files.whole:
-        return ClipRow(source, files.whole[source], start or 0.0, end, {**metadata, **times})
-    return BadRow(f"{source}@{start}-{end}", source, "NOT_FOUND", f"{place}: no video {source}_{start}_{end} or {source}")
+        return _clip(key, cut, 0.0, None, metadata)
+    return _clip(key, files.whole.get(source), start or 0.0, end, metadata)
+
+
+def _clip(key: str, video: str | None, start_s: float, end_s: float | None, metadata: Record) -> Record:
+    return {"key": key, "video": video, "start_s": start_s, "end_s": end_s, **metadata}
 
 
 def _named(record: Record) -> Record:

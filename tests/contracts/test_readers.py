@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from indexer.jobs import Clip, clips_of
 from indexer.readers import internvid
-from indexer.readers.base import BadRow, ClipRow, list_videos
+from indexer.readers.base import PLACE_SCHEMA, BadRow, clip_id, clip_key, list_videos
 from indexer.sources import find_sources, read_rows
 from vidsearch.errors import InputNotFoundError, UsageError
 from vidsearch.registry import names, plugin
@@ -31,6 +32,10 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
+def rows_of(blocks):
+    return [row for block in blocks for row in (*clips_of(block), *block.bad)]
+
+
 def touch(folder: Path, *videos: str) -> Path:
     for video in videos:
         (folder / video).parent.mkdir(parents=True, exist_ok=True)
@@ -44,12 +49,13 @@ def test_every_reader_gives_clips_of_files_inside_the_folder(name, tmp_path):
     rows = write_rows(tmp_path / "rows.jsonl", [ROW])
     reader = plugin("indexer.readers", name)
     path = next(candidate for candidate in (rows, tmp_path) if reader.recognises(candidate))
-    clips = list(reader.read(path, tmp_path))
+    blocks = list(reader.read(path, tmp_path))
+    assert all(block.clips.schema.names[:4] == PLACE_SCHEMA.names for block in blocks)
+    clips = rows_of(blocks)
     assert clips
     for clip in clips:
-        assert isinstance(clip, ClipRow)
+        assert isinstance(clip, Clip)
         assert (tmp_path / clip.video).is_file()
-        assert clip.source
         assert 0 <= clip.start_s < (clip.end_s or float("inf"))
     assert not reader.recognises(tmp_path / "nowhere")
 
@@ -57,9 +63,9 @@ def test_every_reader_gives_clips_of_files_inside_the_folder(name, tmp_path):
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_internvid_rows_cut_a_whole_video_by_their_times(suffix, tmp_path):
     touch(tmp_path, "HdYoyzCSWyw.mkv")
-    (clip,) = internvid.read(write_rows(tmp_path / f"rows{suffix}", [ROW]), tmp_path)
-    assert clip == ClipRow(
-        source="HdYoyzCSWyw",
+    (clip,) = rows_of(internvid.read(write_rows(tmp_path / f"rows{suffix}", [ROW]), tmp_path))
+    assert clip == Clip(
+        id=clip_id(clip_key("HdYoyzCSWyw", 190.567, 191.2)),
         video="HdYoyzCSWyw.mkv",
         start_s=190.567,
         end_s=191.2,
@@ -83,45 +89,51 @@ def test_internvid_rows_cut_a_whole_video_by_their_times(suffix, tmp_path):
     ],
 )
 def test_internvid_rows_find_clips_already_cut(file, tmp_path):
-    (clip,) = internvid.read(write_rows(tmp_path / "rows.jsonl", [ROW]), touch(tmp_path, file, "HdYoyzCSWyw.mp4"))
+    (clip,) = rows_of(internvid.read(write_rows(tmp_path / "rows.jsonl", [ROW]), touch(tmp_path, file, "HdYoyzCSWyw.mp4")))
     assert (clip.video, clip.start_s, clip.end_s) == (file, 0.0, None)
     assert clip.metadata["source_start_s"] == 190.567
 
 
 def test_ids_that_begin_with_underscore_or_dash_are_whole(tmp_path):
     row = {**ROW, "YoutubeID": "_Vl-_s8BhSE"}
-    (clip,) = internvid.read(write_rows(tmp_path / "rows.jsonl", [row]), touch(tmp_path, "_Vl-_s8BhSE_00:03:10.567_00:03:11.200.mp4"))
+    (clip,) = rows_of(
+        internvid.read(write_rows(tmp_path / "rows.jsonl", [row]), touch(tmp_path, "_Vl-_s8BhSE_00:03:10.567_00:03:11.200.mp4"))
+    )
     assert clip.metadata["youtube_id"] == "_Vl-_s8BhSE"
 
 
 def test_fields_are_known_in_any_case_and_scores_may_be_texts(tmp_path):
     row = {**ROW, "language": "en", "Category": "Gaming", "Aesthetic_Score": "4.5", "UMT_Score": "", "Upvotes": 7, "video_path": "v/x.mp4"}
-    (clip,) = internvid.read(write_rows(tmp_path / "rows.jsonl", [row]), touch(tmp_path, "v/x.mp4"))
+    (clip,) = rows_of(internvid.read(write_rows(tmp_path / "rows.jsonl", [row]), touch(tmp_path, "v/x.mp4")))
     assert clip.metadata["aesthetic"] == 4.5
     assert clip.metadata["umt_score"] is None
     assert (clip.metadata["language"], clip.metadata["type"], clip.metadata["Upvotes"]) == ("en", "Gaming", 7)
-    assert clip.source == clip.video == "v/x.mp4"
+    assert clip.video == "v/x.mp4"
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({}, "NOT_FOUND"),
-        ({"video_path": "gone.mp4"}, "NOT_FOUND"),
         ({"video_path": "../../etc/passwd"}, "PATH_ESCAPE"),
         ({"video_path": "/etc/passwd"}, "PATH_ESCAPE"),
         ({"video_path": "http://127.0.0.1/x.mp4"}, "PATH_ESCAPE"),
-        ({"video_path": "concat:a|b"}, "NOT_FOUND"),
         ({"Start_timestamp": "soon"}, "METADATA_INVALID"),
         ({"Start_timestamp": -4}, "METADATA_INVALID"),
         ({"Aesthetic_Score": "pretty"}, "METADATA_INVALID"),
     ],
 )
 def test_a_row_that_cannot_be_indexed_says_where_and_why(change, reason, tmp_path):
-    (row,) = internvid.read(write_rows(tmp_path / "rows.jsonl", [{**ROW, **change}]), tmp_path)
+    (row,) = rows_of(internvid.read(write_rows(tmp_path / "rows.jsonl", [{**ROW, **change}]), tmp_path))
     assert isinstance(row, BadRow)
     assert row.reason == reason
     assert "rows.jsonl:1" in row.detail
+
+
+@pytest.mark.parametrize("change", [{}, {"video_path": "gone.mp4"}, {"video_path": "concat:a|b"}])
+def test_a_clip_whose_video_is_not_there_has_none(change, tmp_path):
+    (row,) = rows_of(internvid.read(write_rows(tmp_path / "rows.jsonl", [{**ROW, **change}]), tmp_path))
+    assert isinstance(row, Clip)
+    assert row.video == ""
 
 
 def test_a_broken_line_costs_that_line(tmp_path):
@@ -129,16 +141,16 @@ def test_a_broken_line_costs_that_line(tmp_path):
     path.write_text(
         "\ufeff" + json.dumps(ROW) + "\r\n{broken\n[1]\n" + "[" * 5000 + "\n" + json.dumps({**ROW, "Caption": "b"}) + "\n", encoding="utf-8"
     )
-    rows = list(internvid.read(path, touch(tmp_path, "HdYoyzCSWyw.mp4")))
-    assert [type(row) for row in rows] == [ClipRow, BadRow, BadRow, BadRow, ClipRow]
+    rows = rows_of(internvid.read(path, touch(tmp_path, "HdYoyzCSWyw.mp4")))
+    assert [type(row) for row in rows] == [Clip, Clip, BadRow, BadRow, BadRow]
 
 
 def test_a_folder_is_read_by_its_rows_and_else_by_its_videos(tmp_path):
     touch(tmp_path, "a.mp4", "HdYoyzCSWyw.mp4")
-    assert {row.video for row in read_rows(find_sources(tmp_path, metadata=None, videos=None))} == {"a.mp4", "HdYoyzCSWyw.mp4"}
+    assert {row.video for row in rows_of(read_rows(find_sources(tmp_path, metadata=None, videos=None)))} == {"a.mp4", "HdYoyzCSWyw.mp4"}
     write_rows(tmp_path / "rows.jsonl", [ROW])
     write_rows(tmp_path / "others.jsonl", [{"file": "a.mp4"}])
-    assert {row.video for row in read_rows(find_sources(tmp_path, metadata=None, videos=None))} == {"HdYoyzCSWyw.mp4"}
+    assert {row.video for row in rows_of(read_rows(find_sources(tmp_path, metadata=None, videos=None)))} == {"HdYoyzCSWyw.mp4"}
 
 
 def test_an_index_folder_among_the_videos_is_not_searched_for_videos(tmp_path):

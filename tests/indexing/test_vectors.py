@@ -11,8 +11,7 @@ import pytest
 import indexer.vectors
 from indexer import build_from_vectors
 from indexer._known_ids import KnownIds
-from indexer.jobs import clip_id
-from indexer.readers.base import ClipRow
+from indexer.readers.base import clip_id, clip_key
 from indexer.vectors import read_queries
 from vidsearch import Index, open_index
 from vidsearch.errors import InputNotFoundError, QueryError, SpaceMismatchError, UsageError
@@ -171,7 +170,7 @@ def test_a_parquet_file_brings_vectors_and_their_columns(tmp_path, kind):
         60.0,
     )
     assert (row["aesthetic"], row["tags"], row["kind"]) == (1.25, '["a", "b"]', "x")
-    assert row["clip_id"] == clip_id(ClipRow("video000002", "", 10.25, 70.25))
+    assert row["clip_id"] == clip_id(clip_key("video000002", 10.25, 70.25))
     assert (index.schema.field("n").type, index.schema.field("seen").type) == (pa.int32(), pa.timestamp("ms"))
     assert "clip embedding" not in index.schema.names
 
