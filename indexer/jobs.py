@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ class Clip:
 
     Attributes:
         id: of the clip, for ever.
-        video: the file, relative to the videos' folder; "" where it is not there.
+        video: the file, relative to the videos' folder.
+        there: whether it is.
         start_s, end_s: seconds in that file, half-open; None is the end of the video.
         metadata: caption and every other column.
     """
 
     id: str
     video: str
+    there: bool = True
     start_s: float = 0.0
     end_s: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -93,8 +96,8 @@ def file_state(path: Path) -> tuple[int, int]:
 def clips_of(block: Block) -> Iterator[Clip]:
     """Yield the clips of a block."""
     for record in block.clips.to_pylist():
-        key, video, start_s, end_s = (record.pop(name) for name in PLACE_SCHEMA.names)
-        yield Clip(clip_id(key), video or "", start_s, end_s, record)
+        key, video, there, start_s, end_s = (record.pop(name) for name in PLACE_SCHEMA.names)
+        yield Clip(clip_id(key), video, there, start_s, end_s, record)
 
 
 def plan_work(blocks: Iterable[Block], *, videos: Path, indexed: set[str], quarantined: dict[str, KnownBad]) -> WorkList:
@@ -102,7 +105,7 @@ def plan_work(blocks: Iterable[Block], *, videos: Path, indexed: set[str], quara
     work = WorkList()
     clips: dict[str, list[Clip]] = {}
     seen: set[str] = set()
-    rows: Iterable[Clip | BadRow] = (row for block in blocks for row in [*clips_of(block), *block.bad])
+    rows: Iterable[Clip | BadRow] = chain.from_iterable(chain(clips_of(block), block.bad) for block in blocks)
     for row in rows:
         name = row.id if isinstance(row, Clip) else bad_row_id(row)
         if name in seen:
@@ -118,9 +121,9 @@ def plan_work(blocks: Iterable[Block], *, videos: Path, indexed: set[str], quara
                 work.bad.append(row)
             else:
                 work.known_bad[known.reason] += 1
-        elif known is not None and (known.size_bytes, known.mtime_ns) == (file_state(videos / row.video) if row.video else (0, 0)):
+        elif known is not None and (known.size_bytes, known.mtime_ns) == file_state(videos / row.video):
             work.known_bad[known.reason] += 1
-        elif row.video:
+        elif row.there:
             clips.setdefault(row.video, []).append(row)
         else:
             work.missing.append(row)

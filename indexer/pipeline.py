@@ -120,6 +120,5 @@ def _bad_record(row: BadRow) -> dict[str, Any]:
 
 
 def _missing_record(clip: Clip) -> dict[str, Any]:
-    source = clip.metadata.get("youtube_id") or "the row's path"
-    place = {"clip_id": clip.id, "video": "", "start_s": None, "end_s": None}
-    return {**place, "reason": "NOT_FOUND", "detail": f"no video of {source} in the videos' folder", "size_bytes": 0, "mtime_ns": 0}
+    place = {"clip_id": clip.id, "video": clip.video, "start_s": None, "end_s": None}
+    return {**place, "reason": "NOT_FOUND", "detail": f"no video {clip.video}", "size_bytes": 0, "mtime_ns": 0}

@@ -24,7 +24,8 @@ ID_DIGITS = 20  # 80 bits: a clash among 230 million clips has a chance of 2e-8
 PLACE_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
-        pa.field("video", pa.string()),
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("there", pa.bool_(), nullable=False),
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("end_s", pa.float64()),
     ]
@@ -53,7 +54,7 @@ class Block:
 
     Attributes:
         clips: first the columns of PLACE_SCHEMA: `key`, what names the clip for ever (`clip_key`); `video`, the file relative to the
-            videos' folder, null where there is none; `start_s` and `end_s`, seconds in that file, half-open, null is the end of the video.
+            videos' folder; `there`, whether it is (a name made of the YouTube id stands for one that is not); `start_s` and `end_s`, seconds in that file, half-open, null is the end of the video.
             Then caption and all other columns, under the names and types they get in the index.
         bad: rows that cannot be indexed.
         uncut: whether each clip is a whole video that nobody has described, so that it may be cut into shots.

@@ -20,7 +20,6 @@ def recognises(path: Path) -> bool:
 def read(path: Path, videos: Path) -> Iterator[Block]:
     names = list_videos(videos)
     while block := list(islice(names, BLOCK_ROWS)):
-        yield Block(
-            pa.table([[clip_key(name, 0.0, None) for name in block], block, [0.0] * len(block), [None] * len(block)], PLACE_SCHEMA),
-            uncut=True,
-        )
+        keys = [clip_key(name, 0.0, None) for name in block]
+        columns = [keys, block, [True] * len(block), [0.0] * len(block), [None] * len(block)]
+        yield Block(pa.table(columns, PLACE_SCHEMA), uncut=True)

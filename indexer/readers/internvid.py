@@ -45,7 +45,7 @@ COLUMN_OF = {
     "video": "path",
 }
 NUMBERS = frozenset({"aesthetic", "umt_score", "clip_score"})
-RESERVED = frozenset({"key", "clip_id", "start_s", "end_s", "duration_s", "source_start_s", "source_end_s"})
+RESERVED = frozenset({"key", "there", "clip_id", "start_s", "end_s", "duration_s", "source_start_s", "source_end_s"})
 ID_LENGTH = 11
 TIMESTAMP = re.compile(r"(\d+)[:_-](\d{1,2})[:_-](\d{1,2}(?:\.\d+)?)")
 CUT_CLIP = re.compile(rf"(.{{{ID_LENGTH}}})_{TIMESTAMP.pattern}_{TIMESTAMP.pattern}")
@@ -125,18 +125,17 @@ def _row(record: Record, place: str, files: VideoFiles) -> Record | BadRow:
             return BadRow(
                 f"{source}@{place}", str(path), "PATH_ESCAPE", f"{place}: {path} lies outside the videos' folder; name it with --videos"
             )
-        there = video if files.exists(video) else None
-        return _clip(clip_key(video, start or 0.0, end), there, start or 0.0, end, metadata)
+        return _clip(clip_key(video, start or 0.0, end), video, start or 0.0, end, metadata, there=files.exists(video))
     metadata = {**metadata, "source_start_s": start, "source_end_s": end}
     key = clip_key(source, start or 0.0, end)
     cut = None if start is None or end is None else files.cut.get((source, round(start * 1000), round(end * 1000)))
     if cut is not None:
         return _clip(key, cut, 0.0, None, metadata)
-    return _clip(key, files.whole.get(source), start or 0.0, end, metadata)
+    return _clip(key, files.whole.get(source, source), start or 0.0, end, metadata, there=source in files.whole)
 
 
-def _clip(key: str, video: str | None, start_s: float, end_s: float | None, metadata: Record) -> Record:
-    return {"key": key, "video": video, "start_s": start_s, "end_s": end_s, **metadata}
+def _clip(key: str, video: str, start_s: float, end_s: float | None, metadata: Record, *, there: bool = True) -> Record:
+    return {"key": key, "video": video, "there": there, "start_s": start_s, "end_s": end_s, **metadata}
 
 
 def _named(record: Record) -> Record:

@@ -6,8 +6,8 @@ from indexer.jobs import KnownBad, bad_row_id, file_state, plan_work
 from indexer.readers.base import PLACE_SCHEMA, BadRow, Block, clip_id, clip_key
 
 
-def row(source, video, start_s=0.0, end_s=None):
-    return {"key": clip_key(source, start_s, end_s), "video": video, "start_s": start_s, "end_s": end_s}
+def row(source, video, start_s=0.0, end_s=None, there=True):
+    return {"key": clip_key(source, start_s, end_s), "video": video, "there": there, "start_s": start_s, "end_s": end_s}
 
 
 A1, A2, B1 = row("a", "a.mp4", 0, 1), row("a", "a.mp4", 1, 2), row("b", "b.mp4")
@@ -51,7 +51,10 @@ def test_clip_ids_depend_on_source_and_times_alone():
 
 
 def test_a_clip_without_its_video_is_told_apart_from_rows_that_are_wrong(tmp_path):
-    work = plan([row("c", None)], tmp_path)
-    assert [clip.video for clip in work.missing] == [""]
+    work = plan([row("c", "c", there=False)], tmp_path)
+    assert [clip.video for clip in work.missing] == ["c"]
     assert not work.bad
-    assert plan([row("c", None)], tmp_path, quarantined={clip_id(clip_key("c", 0, None)): KnownBad("NOT_FOUND", 0, 0)}).missing == []
+    assert (
+        plan([row("c", "c", there=False)], tmp_path, quarantined={clip_id(clip_key("c", 0, None)): KnownBad("NOT_FOUND", 0, 0)}).missing
+        == []
+    )
