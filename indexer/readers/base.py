@@ -53,9 +53,9 @@ class Block:
     """Some rows of a data set, as columns.
 
     Attributes:
-        clips: first the columns of PLACE_SCHEMA: `key`, what names the clip for ever (`clip_key`); `video`, the file relative to the videos'
-            folder; `there`, whether it is (a name made of the YouTube id stands for one that is not); `start_s` and `end_s`, seconds in that
-            file, half-open, null is the end of the video. Then caption and all other columns, under the names they get in the index.
+        clips: first the columns of PLACE_SCHEMA: `key`, what names the clip for ever (`clip_key`); `video`, the file relative to the
+            videos' folder; `there`, whether it is (a name made of the YouTube id stands for one that is not); `start_s` and `end_s`,
+            seconds in that file, half-open, null is the end of the video. Then caption and all else, under the names they get in the index.
         bad: rows that cannot be indexed.
         uncut: whether each clip is a whole video that nobody has described, so that it may be cut into shots.
     """
