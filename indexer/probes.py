@@ -86,7 +86,7 @@ def probes_for(index: Corpus, *, encode_texts: EncodeTexts | None, queries: npt.
     if encode_texts is not None:
         texts, source = _texts(index, rng)
         return _parted(encode_texts(texts), source)
-    rows = np.sort(rng.choice(len(index), size=min(len(index), HELD_OUT), replace=False))
+    rows = np.sort(rng.choice(index.slots, size=min(index.slots, HELD_OUT), replace=False))
     return Probes(None, index.vectors_of(rows), "stored vectors, which are easier to find than texts")
 
 
@@ -101,7 +101,7 @@ def _texts(index: Corpus, rng: np.random.Generator) -> tuple[list[str], str]:
     captions: set[str] = set()
     if "caption" in index.schema.names:
         for segment in index.segments:
-            share = -(-2 * wanted * segment.rows // len(index))
+            share = -(-2 * wanted * segment.rows // index.slots)
             drawn = np.sort(rng.choice(segment.rows, size=min(segment.rows, share), replace=False))
             column = segment.read_columns(["caption"])["caption"].take(pa.array(drawn))
             captions.update(text for text in column.to_pylist() if text and text.strip())

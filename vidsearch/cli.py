@@ -28,6 +28,7 @@ IndexOption = Annotated[
     Path | None, typer.Option("--index", help="Index folder. Without it: VIDSEARCH_INDEX, ./shards/index, ./index or .")
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Where the query side finds its weights, if they have moved.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="No answer where a damaged segment would be left out (exit 4).")]
 
 
 class Format(StrEnum):
@@ -74,6 +75,7 @@ def query(
         Path | None, typer.Option("--queries", help="A file of queries: a sentence or a JSON object a line; other options count for all.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="For a person, or for a program.")] = Format.table,
+    strict: StrictOption = False,
     model: ModelOption = None,
 ) -> None:
     """Find the clips that a sentence describes."""
@@ -96,7 +98,7 @@ def query(
         },
     )
     asking = asked.questions(queries)
-    found = _open(index, model)
+    found = _open(index, model, strict=strict)
     skipped = query_cli.print_answers(found, asking, output.value, explain=explain, numbered=queries is not None)
     if skipped:
         sys.exit(EXIT_PARTIAL)
@@ -108,13 +110,14 @@ def similar(
     k: Annotated[int, typer.Option("-k", help="Number of clips, 1 to 1000.")] = 10,
     where: Annotated[str | None, typer.Option("--where", help="A filter, as in SQL.")] = None,
     output: Annotated[Format, typer.Option("--format", help="For a person, or for a program.")] = Format.table,
+    strict: StrictOption = False,
 ) -> None:
     """Find the clips that resemble a clip of the index."""
     from vidsearch import query_cli
     from vidsearch.query import Query
 
     question = Query(like=(clip_id,), k=k, where=where)
-    if query_cli.print_answers(_open(index, None), [question], output.value):
+    if query_cli.print_answers(_open(index, None, strict=strict), [question], output.value):
         sys.exit(EXIT_PARTIAL)
 
 
@@ -188,11 +191,11 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _open(path: Path | None, model: str | None) -> Index:
+def _open(path: Path | None, model: str | None, *, strict: bool = False) -> Index:
     from vidsearch.engine import open_index
 
     chosen = path or default_index()
-    opened = open_index(chosen, model=model)
+    opened = open_index(chosen, model=model, strict=strict)
     if path is None:
         typer.echo(f"searching {opened.root}", err=True)
     return opened

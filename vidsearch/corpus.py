@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,19 @@ import pyarrow as pa
 
 from vidsearch.calibration import Calibration
 from vidsearch.config import Space
-from vidsearch.errors import IndexCorruptError, QueryError, UsageError
+from vidsearch.errors import DamagedSegmentError, IndexCorruptError, PartialIndexError, QueryError, UsageError
 from vidsearch.indexes.base import VectorIndex
 from vidsearch.nearest import Found, Part, by_codes, by_score
 from vidsearch.planner import FIXED_BYTES, Costs, Plan, plan
 from vidsearch.registry import plugin
 from vidsearch.results import Certificate
-from vidsearch.selection import WORD_ROWS, Selection, everything
+from vidsearch.selection import WORD_ROWS, Selection
+from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage.manifest import Manifest, SegmentRef
 from vidsearch.storage.segment import Segment, open_segment
 from vidsearch.storage.template import read_template
+from vidsearch.storage.tombstones import read_alive
 
 if TYPE_CHECKING:
     from vidsearch.filters.select import Selector
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 PARSED_FILTERS = 256  # kept, since the same one is asked again and again
 
+T = TypeVar("T")
 Rows = npt.NDArray[np.int64]  # (m,) row numbers through all segments
 Vectors = npt.NDArray[np.float32]  # (m, dim), unit rows
 
@@ -55,33 +59,93 @@ class Ranked:
 
 
 class Corpus:
-    """One version of an index, as the manifest named it when it was opened.
+    """One version of an index, as the manifest named it when it was opened; it stays what it was, whatever is committed or removed since.
+
+    A segment that is damaged is left out. Its files' lengths are compared when it is opened; what queries read of it is hashed at the first
+    one, so that opening takes milliseconds, and a vector is compared with its checksum before anything is answered with it.
 
     Attributes:
         root: its folder.
         manifest: the version.
-        segments: those that could be opened.
-        skipped: why the others could not, a line each.
-        offsets: (segments + 1,) first row of each segment; the last is the number of rows.
+        segments: those that are whole.
+        alive: which rows of each are not deleted.
+        skipped: why the others were left out, a line each.
+        offsets: (segments + 1,) first row of each segment; the last is the number of rows, deleted ones included.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.manifest = manifests.read(root)
-        self.segments: list[Segment] = []
-        skipped = []
-        for reference in self.manifest.segments:
-            try:
-                self.segments.append(open_segment(root, reference))
-            except IndexCorruptError as error:
-                skipped.append(f"segment {reference.uuid} with {reference.rows:,} clips left out: {error}")
-        self.skipped = tuple(skipped)
+    def __init__(self, root: Path, *, strict: bool = False) -> None:
+        self.root, self._strict = root, strict
+        self.skipped: tuple[str, ...] = ()
+        self.manifest, opened = self._open()
+        self._set_segments(opened)
+        self._hashed = False
+
+    def _open(self) -> tuple[Manifest, list[tuple[Segment, Selection]]]:
+        """Return the newest version and its segments; a version that is replaced and removed meanwhile is passed over."""
+        while True:
+            manifest = manifests.read(self.root)
+            self.skipped = ()
+            opened = []
+            for reference in manifest.segments:
+                try:
+                    opened.append((open_segment(self.root, reference), read_alive(self.root, reference)))
+                except IndexCorruptError as error:
+                    self._skip(reference, error)
+            whole = len(opened) == len(manifest.segments)
+            if whole or manifests.read(self.root).version == manifest.version:
+                return manifest, opened
+
+    def _set_segments(self, opened: list[tuple[Segment, Selection]]) -> None:
+        self.segments = [segment for segment, _ in opened]
+        self.alive = [alive for _, alive in opened]
         self.offsets: Rows = np.cumsum([0, *(segment.rows for segment in self.segments)], dtype=np.int64)
         self._loaded: dict[int, VectorIndex] = {}
         self._templates: dict[str, Any] = {}
 
+    def _skip(self, reference: SegmentRef, error: IndexCorruptError) -> None:
+        if self._strict:
+            raise PartialIndexError(f"{error}; see `vidsearch verify` and `vidsearch repair`") from error
+        self.skipped += (f"segment {reference.uuid} with {reference.live_rows:,} clips left out: {error}",)
+
+    def answered(self, ask: Callable[[], T]) -> T:
+        """Return what a function makes of this corpus, asked anew without a segment that turns out to be damaged."""
+        while True:
+            try:
+                return ask()
+            except DamagedSegmentError as error:
+                self.leave_out(error.segment, error)
+
+    def leave_out(self, number: int, error: IndexCorruptError) -> None:
+        """Go on without a segment that turned out to be damaged; row numbers change. With `strict`, raises PartialIndexError."""
+        damaged = self.segments[number].uuid
+        self._skip(next(reference for reference in self.manifest.segments if reference.uuid == damaged), error)
+        self._set_segments([pair for place, pair in enumerate(zip(self.segments, self.alive, strict=True)) if place != number])
+        for name in ("schema", "_parsed", "_trained", "_code_bytes"):
+            self.__dict__.pop(name, None)
+
+    def check(self) -> None:
+        """Hash what queries read of each segment, once, and leave out what is damaged; `select` calls it."""
+        if self._hashed:
+            return
+        self._hashed = True
+        for number in reversed(range(len(self.segments))):
+            try:
+                self.segments[number].check(self.segments[number].asked_files)
+            except IndexCorruptError as error:
+                self.leave_out(number, error)
+
     def __len__(self) -> int:
+        return sum(alive.count for alive in self.alive)
+
+    @property
+    def slots(self) -> int:
+        """Rows there is a number for, deleted ones included."""
         return int(self.offsets[-1])
+
+    @property
+    def alive_mask(self) -> npt.NDArray[np.bool_]:
+        """(slots,) bool: which rows are not deleted."""
+        return np.concatenate([np.zeros(0, np.bool_), *(alive.mask for alive in self.alive)])
 
     @property
     def space(self) -> Space:
@@ -95,7 +159,7 @@ class Corpus:
     @property
     def size_bytes(self) -> int:
         """Bytes of everything in the index's folder, older versions included."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+        return files.total_bytes(self.root)
 
     def parse(self, where: str) -> Filter:
         """Return a filter as a tree, checked against the columns; one that was asked before is remembered."""
@@ -114,13 +178,14 @@ class Corpus:
         return lru_cache(maxsize=PARSED_FILTERS)(parsed)
 
     def select(self, where: str | Filter | None) -> list[Selection]:
-        """Return which rows of each segment pass a filter; all without one."""
+        """Return which rows of each segment pass a filter; all that are not deleted without one."""
+        self.check()
         if where is None or not self.segments:
-            return [everything(segment.rows) for segment in self.segments]
+            return list(self.alive)
         from vidsearch.filters.select import Selector
 
         selector = self._parsed(where)[1] if isinstance(where, str) else Selector(where)
-        return [selector.rows(segment.columns, segment.rows) for segment in self.segments]
+        return [selector.rows(segment.columns, segment.rows) & alive for segment, alive in zip(self.segments, self.alive, strict=True)]
 
     def explain_filter(self, where: str | Filter) -> list[tuple[str, int]]:
         """Return each part of a filter that must be met, and how many rows meet it alone: why none meets all."""
@@ -179,7 +244,17 @@ class Corpus:
             ranked = by_score(parts, queries, depth, kernels=self._trained)
         else:
             ranked = by_codes(parts, queries, depth, planned.settings)
+        self._check_rows(np.concatenate([found.rows for found in ranked]))
         return [self._ranked(found, planned, matching) for found in ranked]
+
+    def _check_rows(self, rows: Rows) -> None:
+        """Compare the checksums of some rows' vectors, before anything is answered with them."""
+        owner = np.searchsorted(self.offsets, rows, side="right") - 1
+        for number in sorted(set(owner.tolist())):
+            try:
+                self.segments[number].check_rows(set((rows[owner == number] - self.offsets[number]).tolist()))
+            except IndexCorruptError as error:
+                raise DamagedSegmentError(str(error), number) from error
 
     def _ranked(self, found: Found, planned: Plan, matching: int) -> Ranked:
         estimate = found.estimate
@@ -233,7 +308,10 @@ class Corpus:
             segment = self.segments[number]
             kind = plugin("vidsearch.indexes", segment.info["index"])
             template = self._template(segment.info.get("template"), segment.info["index"])
-            self._loaded[number] = kind.load(segment, segment.vectors, template)
+            try:
+                self._loaded[number] = kind.load(segment, segment.vectors, template)
+            except IndexCorruptError as error:
+                raise DamagedSegmentError(str(error), number) from error
         return self._loaded[number]
 
     def _template(self, name: str | None, kind: str) -> Any:
@@ -246,8 +324,8 @@ class Corpus:
     def take(self, rows: Rows | Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return what is written in some rows, in their order; a column that a row's segment lacks is None."""
         rows = np.asarray(rows, dtype=np.int64)
-        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
-            raise UsageError(f"row numbers {rows.min()} to {rows.max()} must lie within 0 to {len(self) - 1}")
+        if len(rows) and not (rows.min() >= 0 and rows.max() < self.slots):
+            raise UsageError(f"row numbers {rows.min()} to {rows.max()} must lie within 0 to {self.slots - 1}")
         names = list(columns) if columns is not None else self.schema.names
         taken: list[dict[str, Any]] = [{} for _ in rows]
         owner = np.searchsorted(self.offsets, rows, side="right") - 1
@@ -260,6 +338,7 @@ class Corpus:
     def vectors_of(self, rows: Rows | Sequence[int]) -> Vectors:
         """Return stored vectors (m, dim) float32 by row number, in that order."""
         rows = np.asarray(rows, dtype=np.int64)
+        self._check_rows(rows)
         vectors = np.empty((len(rows), self.space.dim), dtype=np.float32)
         owner = np.searchsorted(self.offsets, rows, side="right") - 1
         for number in np.unique(owner):
@@ -273,14 +352,16 @@ class Corpus:
         Raises:
             QueryError: no such clip.
         """
+        self.check()
         for number, segment in enumerate(self.segments):
-            found = segment.rows_of("clip_id", clip_id)
+            found = segment.rows_of("clip_id", clip_id) & self.alive[number]
             if found.count:
                 return int(self.offsets[number]) + int(found.ids[0])
         raise QueryError(f"no clip {clip_id!r} in {self.root}; clip ids are the first column of `vidsearch query --format ids`")
 
     def read_columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """Yield those columns, a table a segment, with one schema for all."""
+        """Yield those columns, a table a segment, with one schema for all; deleted rows included."""
+        self.check()
         schema = pa.schema([self.schema.field(name) for name in names])
         for segment in self.segments:
             present = [name for name in names if name in segment.schema.names]

@@ -54,9 +54,9 @@ def _recall(index: Index) -> dict[str, Any] | None:
 
 
 def _column(index: Index, name: str) -> dict[str, Any]:
-    column = pa.chunked_array(
-        [chunk for table in index.read_columns([name]) for chunk in table[name].chunks], index.schema.field(name).type
-    )
+    tables = zip(index.read_columns([name]), index.alive, strict=True)
+    live = [table if alive.everything else table.filter(pa.array(alive.mask)) for table, alive in tables]
+    column = pa.chunked_array([chunk for table in live for chunk in table[name].chunks], index.schema.field(name).type)
     described: dict[str, Any] = {"name": name, "type": str(column.type), "nulls": column.null_count}
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         ends = pc.min_max(column).as_py()

@@ -12,7 +12,7 @@ from vidsearch.answers.answer import Means, answer, count, rank
 from vidsearch.answers.streams import Scores, Words
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.encoders import load_text_encoder
-from vidsearch.errors import QueryError
+from vidsearch.errors import IndexCorruptError, QueryError
 from vidsearch.query import Mode, Query, Vector
 from vidsearch.results import Count, Hits
 from vidsearch.storage import manifest as manifests
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidsearch.encoders.base import Encoder, TextEncoder
 
 
-def open_index(path: str | Path, *, model: str | Path | None = None) -> Index:
+def open_index(path: str | Path, *, model: str | Path | None = None, strict: bool = False) -> Index:
     """Open an index folder, or the folder whose `index` folder it is.
 
     Cheap: vectors are memory-mapped, and the model is loaded with the first text.
@@ -29,8 +29,10 @@ def open_index(path: str | Path, *, model: str | Path | None = None) -> Index:
     Args:
         path: the index.
         model: where the query side finds its weights, if not where the index remembers them.
+        strict: refuse where a damaged segment would be left out; otherwise every answer says so (`Hits.skipped`).
 
     Raises:
+        PartialIndexError: a segment is damaged, with `strict`; also later, when a query finds it.
         NotAnIndexError: no index there.
         IndexCorruptError: its newest manifest cannot be trusted.
         FormatVersionError: a newer vidsearch wrote it.
@@ -38,14 +40,14 @@ def open_index(path: str | Path, *, model: str | Path | None = None) -> Index:
     root = Path(path)
     if not manifests.exists(root) and manifests.exists(root / "index"):
         root = root / "index"
-    return Index(root, model=model)
+    return Index(root, model=model, strict=strict)
 
 
 class Index(Corpus):
     """A corpus and the text side of the model that made it."""
 
-    def __init__(self, root: Path, *, model: str | Path | None = None) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, *, model: str | Path | None = None, strict: bool = False) -> None:
+        super().__init__(root, strict=strict)
         self.model = model
 
     def __repr__(self) -> str:
@@ -136,7 +138,7 @@ class Index(Corpus):
 
     def ask(self, queries: Sequence[Query]) -> list[Hits]:
         """Return the hits of many questions: their texts are encoded together, and those with one filter compared together."""
-        return answer(self, queries, self._means)
+        return self.answered(lambda: answer(self, queries, self._means))
 
     def count(
         self,
@@ -159,11 +161,15 @@ class Index(Corpus):
 
     def count_of(self, query: Query) -> Count:
         """Return how many clips a question could page through."""
-        return count(self, query, self._means)
+        return self.answered(lambda: count(self, query, self._means))
 
     def rank(self, query: Query, wanted: int | None = None) -> tuple[Rows, Scores]:
         """Return the rows that answer a question, all or so many, best first, with their scores; what shapes a page does not count."""
-        return rank(self, query, self._means, wanted)
+        return self.answered(lambda: rank(self, query, self._means, wanted))
+
+    def leave_out(self, number: int, error: IndexCorruptError) -> None:
+        super().leave_out(number, error)
+        self.__dict__.pop("_means", None)  # it knows the segments by number
 
     @cached_property
     def _means(self) -> Means:
@@ -182,5 +188,5 @@ class Index(Corpus):
 
     def vector_of(self, clip_id: str) -> Vector:
         """Return the unit vector (dim,) float32 of one clip."""
-        vector: Vector = self.vectors_of([self.row_of(clip_id)])[0]
+        vector: Vector = self.answered(lambda: self.vectors_of([self.row_of(clip_id)]))[0]
         return vector

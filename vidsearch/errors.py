@@ -5,10 +5,13 @@ VidsearchError             exit code 2
 │   ├── FilterError        a WHERE filter that cannot be parsed or does not fit the columns
 │   └── QueryError         a query that cannot be asked
 ├── InputNotFoundError     a file or folder that was named is not there (FileNotFoundError)
+├── ConflictError          exit 75: another process changed the same segments first
 ├── MissingExtraError      an optional library is not installed (ImportError)
 ├── DecodeError            one video cannot be decoded; carries a reason code
 ├── NotAnIndexError        exit 5: no index there
 ├── IndexCorruptError      exit 5: an index that does not hold what its seals say
+│   ├── DamagedSegmentError   one segment, while it was read; it is left out and the question asked again
+│   └── PartialIndexError  exit 4: a segment is damaged, and only whole answers are wanted
 ├── FormatVersionError     exit 6: written by a newer vidsearch
 ├── CheckpointError        exit 6: weights that do not fit or cannot be read safely
 └── SpaceMismatchError     exit 6: the vectors of one model asked with another
@@ -41,6 +44,12 @@ class InputNotFoundError(VidsearchError, FileNotFoundError):
     """A file or folder named by the caller is not there."""
 
 
+class ConflictError(VidsearchError):
+    """Another process changed the same segments first; nothing is lost, and the same command does it anew."""
+
+    exit_code = 75
+
+
 class MissingExtraError(VidsearchError, ImportError):
     """An optional library is missing; the message names the extra that brings it."""
 
@@ -69,6 +78,24 @@ class IndexCorruptError(VidsearchError):
     """A file of the index is missing or does not have the bytes its seal promises."""
 
     exit_code = 5
+
+
+class DamagedSegmentError(IndexCorruptError):
+    """A segment turned out to be damaged while it was read.
+
+    Args:
+        segment: its place among the segments of the corpus.
+    """
+
+    def __init__(self, message: str, segment: int) -> None:
+        super().__init__(message)
+        self.segment = segment
+
+
+class PartialIndexError(IndexCorruptError):
+    """A segment is damaged and would be left out of answers, which the caller does not want."""
+
+    exit_code = 4
 
 
 class FormatVersionError(VidsearchError):

@@ -30,9 +30,9 @@ SHAPES = [(0, 0.3), (1, 0.0), (1, 1.0), (2, 0.5), (31, 0.3), (32, 0.0), (33, 1.0
 
 def written(folder: Path, rows: pa.Table) -> Columns:
     """Write and open the columns of a table."""
-    digest = write_table(folder / "rows.parquet", rows)
+    write_table(folder / "rows.parquet", rows)
     _, directory = columns.write(folder / "columns.bin", rows)
-    rows_file = RowsFile(folder / "rows.parquet", digest, rows.num_rows)
+    rows_file = RowsFile(folder / "rows.parquet", lambda: map_bytes(folder / "rows.parquet"), rows.num_rows)
     return Columns(folder / "columns.bin", directory, map_bytes(folder / "columns.bin"), rows.num_rows, rows_file)
 
 

@@ -13,6 +13,7 @@ from vidsearch.curate.near_duplicates import find_near_duplicates
 from vidsearch.curate.near_lists import make_lists
 from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage.garbage import collect
 from vidsearch.storage.rewrite import with_column
 
 DIM = 32
@@ -133,7 +134,10 @@ def test_a_column_is_added_in_one_version_and_all_else_stays(tmp_path):
     assert [segment.info for segment in after.segments] == [{"index": "flat", "note": 0}, {"index": "flat", "note": 4}]
     assert [bytes(segment.map_file("codes.bin")) for segment in after.segments] == [b"0", b"4"]
     assert [segment.quarantine()["clip_id"].to_pylist() for segment in after.segments] == [["q0"], ["q4"]]
+    assert len(list((root / "segments").iterdir())) == 4
+    collect(root, grace_s=0, versions=1)
     assert len(list((root / "segments").iterdir())) == 2
+    np.testing.assert_array_equal(before.vectors_of(range(6)), vectors)  # what is opened stays readable
     with_column(root, "number", lambda segment: pa.array([None] * segment.rows, pa.string()))  # computed before, so computed anew
     assert open_index(root).schema.field("number").type == pa.string()
 

@@ -204,10 +204,10 @@ def rewrite(path: Path, **changes: seal.JSON) -> None:
 
 
 @pytest.mark.parametrize("name", ["FORMAT", "manifests/000000000001.json"])
-@pytest.mark.parametrize("change", [{"format": 999}, {"features": ["tombstones"]}])
+@pytest.mark.parametrize("change", [{"format": 999}, {"features": ["tombstones", "telepathy"]}])
 def test_a_newer_format_is_refused_with_advice(root: Path, name: str, change: dict[str, seal.JSON]) -> None:
     rewrite(root / name, **change)
-    with pytest.raises(FormatVersionError, match=r"written by a newer vidsearch .*(999|tombstones)"):
+    with pytest.raises(FormatVersionError, match=r"written by a newer vidsearch .*(999|telepathy)"):
         manifests.read(root)
 
 

@@ -98,6 +98,7 @@ def _answer(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Hits
 
 def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_Question]:
     """Return the questions with the rows that pass; the same filter is evaluated once."""
+    corpus.check()
     version = cursor.version_of(corpus.manifest.version, tuple(segment.uuid for segment in corpus.segments))
     passing: dict[str | None, Sequence[Selection]] = {}
     questions = []

@@ -161,7 +161,7 @@ def _mean_and_spread(scores: Floats) -> tuple[Floats, Floats]:
 def _groups(corpus: Corpus, by: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[tuple[Any, ...]]]:
     """Return a number for the values of each row in some columns, and the values of each number."""
     numbers: dict[tuple[Any, ...], int] = {}
-    codes = np.zeros(len(corpus), dtype=np.int32)
+    codes = np.zeros(corpus.slots, dtype=np.int32)
     if not by:
         return codes, [()]
     for first, table in zip(corpus.offsets, corpus.read_columns(list(by)), strict=False):

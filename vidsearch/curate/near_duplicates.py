@@ -78,12 +78,12 @@ def find_near_duplicates(
     """
     if not 0 < threshold <= 1:
         raise UsageError(f"threshold is {threshold}; it must be above 0, at most 1")
-    labels = np.arange(len(corpus))
+    labels, alive = np.arange(corpus.slots), corpus.alive_mask
     pending: list[Pairs] = []
     blocks = _all_pairs(corpus) if len(corpus) <= all_pairs_rows else _pairs_in_lists(corpus, make_lists(corpus, seed=seed))
     for done, block in blocks:
         left, right = block.reaching(threshold)
-        apart = labels[left] != labels[right]  # those already in one group would only cost
+        apart = (labels[left] != labels[right]) & alive[left] & alive[right]  # those already in one group would only cost
         pending.append((left[apart], right[apart]))
         if sum(len(part[0]) for part in pending) > EDGES_AT_ONCE:
             _join(labels, pending)

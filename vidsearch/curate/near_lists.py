@@ -53,7 +53,7 @@ def make_lists(corpus: Corpus, *, seed: int = 0, nearest: int = NEAREST) -> List
     count = max(1, round(math.sqrt(nearest * len(corpus))))
     centroids = _centroids(corpus, count, seed)
     kept = min(nearest, count)
-    found = np.empty((len(corpus), kept), dtype=np.int32)
+    found = np.zeros((corpus.slots, kept), dtype=np.int32)
     for rows, vectors in vector_blocks(corpus):
         scores = vectors @ centroids.T
         best = np.argpartition(scores, count - kept, axis=1)[:, count - kept :]
@@ -66,7 +66,7 @@ def _centroids(corpus: Corpus, count: int, seed: int) -> Vectors:
     """Return (count, dim) float32 unit rows: spherical k-means of a sample drawn with the seed."""
     rng = np.random.default_rng(seed)
     wanted = min(len(corpus), SAMPLE_ROWS, SAMPLE_A_LIST * count)
-    sample = corpus.vectors_of(np.sort(rng.choice(len(corpus), size=max(wanted, count), replace=False)))
+    sample = corpus.vectors_of(np.sort(rng.choice(corpus.slots, size=max(wanted, count), replace=False)))
     centroids = sample[rng.choice(len(sample), size=count, replace=False)]
     for _ in range(ROUNDS):
         own = np.concatenate([(block @ centroids.T).argmax(axis=1) for block in np.array_split(sample, -(-len(sample) // 8192))])

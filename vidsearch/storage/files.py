@@ -208,6 +208,24 @@ def is_folder(path: Path) -> bool:
     return stat.S_ISDIR(_mode(path))
 
 
+def modified_s(path: Path) -> float:
+    """Return when a file or folder was last changed, in seconds since 1970; one that is gone meanwhile was changed just now."""
+    try:
+        return os.lstat(path).st_mtime
+    except OSError:
+        return float("inf")
+
+
+def total_bytes(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; links are not followed."""
+    if is_folder(path):
+        return sum(total_bytes(path / name) for name in list_names(path))
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
 def _mode(path: Path) -> int:
     try:
         return os.lstat(path).st_mode

@@ -25,6 +25,8 @@ from vidsearch.storage.seal import JSON, TornError
 FORMAT_VERSION = 1
 MANIFESTS = "manifests"
 SEGMENTS = "segments"
+TOMBSTONES = "tombstones"
+FEATURES = frozenset({TOMBSTONES})  # that a manifest may need and this version knows
 COMMIT_TRIES = 20
 
 _MANIFEST_NAME = re.compile(r"\d{12}\.json")
@@ -42,19 +44,51 @@ def checked_uuid(name: object) -> str:
 
 
 @dataclass(frozen=True)
-class SegmentRef:
-    """One segment as a manifest names it; `sha256` is of its SEGMENT.json, which in turn holds the hash of each other file."""
+class Deleted:
+    """Which rows of a segment are deleted: tombstones/<uuid>.bits, its SHA-256, and how many rows that are."""
 
     uuid: str
     sha256: str
     rows: int
 
     def __post_init__(self) -> None:
-        checked_uuid(self.uuid)
-        if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
-            raise UsageError(f"segment {self.uuid}: sha256 {self.sha256!r} is not 64 hex digits")
-        if not isinstance(self.rows, int) or self.rows < 0:
-            raise UsageError(f"segment {self.uuid}: rows {self.rows!r} is not a number of rows")
+        _check_reference("tombstones", self.uuid, self.sha256, self.rows)
+
+
+@dataclass(frozen=True)
+class SegmentRef:
+    """One segment as a manifest names it; `sha256` is of its SEGMENT.json, which in turn holds the hash of each other file."""
+
+    uuid: str
+    sha256: str
+    rows: int
+    deleted: Deleted | None = None
+
+    def __post_init__(self) -> None:
+        _check_reference("segment", self.uuid, self.sha256, self.rows)
+        if self.deleted is not None and self.deleted.rows > self.rows:
+            raise UsageError(f"segment {self.uuid}: {self.deleted.rows} of {self.rows} rows cannot be deleted")
+
+    @property
+    def live_rows(self) -> int:
+        """Rows that are not deleted."""
+        return self.rows - (self.deleted.rows if self.deleted else 0)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> SegmentRef:
+        deleted = values.get("deleted")
+        return cls(**{**values, "deleted": None if deleted is None else Deleted(**deleted)})
+
+    def to_json(self) -> dict[str, JSON]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def _check_reference(what: str, uuid: object, sha256: object, rows: object) -> None:
+    checked_uuid(uuid)
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise UsageError(f"{what} {uuid}: sha256 {sha256!r} is not 64 hex digits")
+    if not isinstance(rows, int) or rows < 0:
+        raise UsageError(f"{what} {uuid}: rows {rows!r} is not a number of rows")
 
 
 @dataclass(frozen=True)
@@ -85,7 +119,13 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        return sum(segment.rows for segment in self.segments)
+        """Rows that are not deleted."""
+        return sum(segment.live_rows for segment in self.segments)
+
+    @property
+    def features(self) -> list[str]:
+        """What a reader must know to read this version rightly."""
+        return [TOMBSTONES] if any(segment.deleted for segment in self.segments) else []
 
     def with_segments(self, segments: Iterable[SegmentRef]) -> Manifest:
         return replace(self, segments=tuple(segments))
@@ -99,7 +139,7 @@ class Manifest:
 
 def exists(root: Path) -> bool:
     """Whether an index is there, whole or damaged; one whose creation was cut short is not."""
-    return files.is_there(root / "FORMAT") and bool(_versions(root) or files.list_names(root / SEGMENTS))
+    return files.is_there(root / "FORMAT") and bool(versions(root) or files.list_names(root / SEGMENTS))
 
 
 def create(root: Path, space: Space) -> Manifest:
@@ -131,17 +171,17 @@ def read(root: Path) -> Manifest:
         FormatVersionError: a newer vidsearch wrote it.
     """
     _check_format(root)
-    versions = _versions(root)
-    if not versions:
+    found = versions(root)
+    if not found:
         if files.list_names(root / SEGMENTS):
             raise IndexCorruptError(f"{root / MANIFESTS}: no manifest left, though there are segments")
         raise NotAnIndexError(f"{root}: an index whose creation was cut short; run `vidsearch index` again")
-    for version in reversed(versions):
+    for version in reversed(found):
         try:
-            return _read_version(root, version)
+            return read_version(root, version)
         except TornError as error:  # only that: an older version in place of one that is whole but cannot be read now would lose clips
             log.warning("%s; trying the version before it", error)
-    raise IndexCorruptError(f"{_path(root, versions[-1])}: torn or changed, and so is every version before it")
+    raise IndexCorruptError(f"{_path(root, found[-1])}: torn or changed, and so is every version before it")
 
 
 def commit(root: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
@@ -158,7 +198,7 @@ def commit(root: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
         VidsearchError: others committed first 20 times in a row.
     """
     for attempt in range(COMMIT_TRIES):
-        taken = max(_versions(root), default=0)  # a torn one keeps its number; looked up first, so that a rival's commit is never missed
+        taken = max(versions(root), default=0)  # a torn one keeps its number; looked up first, so that a rival's commit is never missed
         base = read(root)
         changed = change(base)
         if changed is base:
@@ -174,19 +214,20 @@ def _publish(root: Path, manifest: Manifest, *, parent: int) -> bool:
     """Write a manifest if its number is free; return whether it was."""
     values: dict[str, JSON] = {
         "format": FORMAT_VERSION,
-        "features": [],
+        "features": list(manifest.features),
         "nonce": str(uuid.uuid4()),
         "version": manifest.version,
         "parent": parent,
         "space": asdict(manifest.space),
-        "segments": [asdict(segment) for segment in manifest.segments],
+        "segments": [segment.to_json() for segment in manifest.segments],
         "template": manifest.template,
         "settings": manifest.settings,
     }
     return files.create_if_absent(_path(root, manifest.version), seal.dumps(values), staging=root / files.STAGING)
 
 
-def _read_version(root: Path, version: int) -> Manifest:
+def read_version(root: Path, version: int) -> Manifest:
+    """Return one version; a damaged one raises IndexCorruptError, TornError where its seal does not match."""
     path = _path(root, version)
     values = seal.read_sealed(path)
     _check_version(path, values)
@@ -196,11 +237,11 @@ def _read_version(root: Path, version: int) -> Manifest:
         return Manifest(
             version=version,
             space=Space.from_json(values["space"]),
-            segments=tuple(SegmentRef(**segment) for segment in values["segments"]),
+            segments=tuple(SegmentRef.from_json(segment) for segment in values["segments"]),
             template=values["template"],
             settings=dict(values["settings"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IndexCorruptError(f"{path}: sealed, but not a manifest ({error!r})") from error
 
 
@@ -218,16 +259,22 @@ def _check_version(path: Path, values: dict[str, Any]) -> None:
     written, features = values.get("format"), values.get("features", [])
     if not isinstance(written, int) or not isinstance(features, list):
         raise IndexCorruptError(f"{path}: sealed, but names no format version")
-    if written > FORMAT_VERSION or features:
-        needs = f"format {written}" + "".join(f", {feature}" for feature in features)
+    unknown = [feature for feature in features if feature not in FEATURES]
+    if written > FORMAT_VERSION or unknown:
+        needs = f"format {written}" + "".join(f", {feature}" for feature in unknown)
         raise FormatVersionError(
             f"{path}: written by a newer vidsearch ({needs}; this one reads format {FORMAT_VERSION}); upgrade vidsearch"
         )
 
 
-def _versions(root: Path) -> list[int]:
+def versions(root: Path) -> list[int]:
+    """Return the numbers of all versions that are on the disk, whole or torn, ascending."""
     return [int(name.removesuffix(".json")) for name in files.list_names(root / MANIFESTS) if _MANIFEST_NAME.fullmatch(name)]
 
 
 def _path(root: Path, version: int) -> Path:
-    return root / MANIFESTS / f"{version:012d}.json"
+    return root / MANIFESTS / file_name(version)
+
+
+def file_name(version: int) -> str:
+    return f"{version:012d}.json"

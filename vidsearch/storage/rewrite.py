@@ -1,4 +1,4 @@
-"""Change what is written beside the vectors of an index: new segments with the same vectors, one commit, the old ones gone."""
+"""Change what is written beside the vectors of an index: new segments with the same vectors, one commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vidsearch.errors import UsageError, VidsearchError
+from vidsearch.errors import ConflictError, UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 from vidsearch.storage.manifest import Manifest, SegmentRef
@@ -22,7 +22,7 @@ def with_column(root: Path, name: str, values: Callable[[Segment], pa.Array]) ->
 
         with_column(root, "long", lambda segment: pc.greater(segment.read_columns(["duration_s"])["duration_s"], 10))
 
-    Writes every segment once more before the old ones go, so it needs as much free space as the index takes.
+    Writes every segment once more, so it needs as much free space as the index takes; the old ones go with the next `vidsearch gc`.
 
     Args:
         root: the index.
@@ -32,7 +32,7 @@ def with_column(root: Path, name: str, values: Callable[[Segment], pa.Array]) ->
     Raises:
         UsageError: the column is there and was not made this way; nothing is changed.
         IndexCorruptError: a segment is damaged.
-        VidsearchError: another process changed the same segments meanwhile; nothing is changed.
+        ConflictError: another process changed the same segments meanwhile; nothing is changed.
     """
     before = manifests.read(root)
     opened = [open_segment(root, reference) for reference in before.segments]
@@ -46,8 +46,6 @@ def with_column(root: Path, name: str, values: Callable[[Segment], pa.Array]) ->
         for reference in written.values():
             segments.drop(root, reference.uuid)
         raise
-    for uuid in written:
-        segments.drop(root, uuid)
     return committed
 
 
@@ -61,7 +59,7 @@ def check_name(name: str, manifest: Manifest, opened: list[Segment]) -> None:
 
 
 def _rewrite(root: Path, segment: Segment, name: str, values: pa.Array) -> SegmentRef:
-    segment.check(full=True)  # damage copied would be sealed as if it were whole
+    segment.check(segment.file_names)  # damage copied would be sealed as if it were whole
     rows = segment.read_columns([column for column in segment.schema.names if column != name])
     return segments.write(
         root,
@@ -76,8 +74,11 @@ def _rewrite(root: Path, segment: Segment, name: str, values: pa.Array) -> Segme
 def _exchange(manifest: Manifest, written: dict[str, SegmentRef], name: str) -> Manifest:
     there = {reference.uuid for reference in manifest.segments}
     if not there >= set(written):
-        raise VidsearchError("another process changed the same segments; the index is whole, run the command again")
-    exchanged = manifest.with_segments(written.get(reference.uuid, reference) for reference in manifest.segments)
+        raise ConflictError("another process changed the same segments; the index is whole, run the command again")
+    exchanged = manifest.with_segments(  # its rows lie where they lay: what is deleted stays so
+        replace(written[reference.uuid], deleted=reference.deleted) if reference.uuid in written else reference
+        for reference in manifest.segments
+    )
     derived = sorted({*_derived(manifest), name})
     return replace(exchanged, settings={**manifest.settings, DERIVED: list(derived)})
 

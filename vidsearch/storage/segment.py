@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -33,7 +34,13 @@ from vidsearch.storage.manifest import FORMAT_VERSION, SEGMENTS, SegmentRef, che
 from vidsearch.storage.seal import JSON
 
 BLOCK_BYTES = 4 << 20
-FILES = ("columns.bin", "quarantine.parquet", "rows.parquet", "vectors.f16")  # that every segment has; the kind of its index may bring more
+FILES = (
+    "columns.bin",
+    "quarantine.parquet",
+    "rows.parquet",
+    "vectors.crc32",
+    "vectors.f16",
+)  # that every segment has; the kind of its index may bring more
 
 _INDEX_FILE = re.compile(r"[a-z0-9][a-z0-9_]{0,31}\.[a-z0-9]{1,16}")
 
@@ -76,7 +83,7 @@ def write(
         columns, directory = columns_file.write(staged / "columns.bin", rows)
         digests = {
             "columns.bin": columns,
-            "vectors.f16": _write_vectors(staged / "vectors.f16", vectors),
+            **_write_vectors(staged, vectors),
             "rows.parquet": write_table(staged / "rows.parquet", rows),
             "quarantine.parquet": write_table(staged / "quarantine.parquet", quarantine),
             **{file: _write_parts(staged / file, contents) for file, contents in index_files.items()},
@@ -106,15 +113,18 @@ def _description(
     }
 
 
-def _write_vectors(path: Path, vectors: Vectors) -> Digest:
+def _write_vectors(folder: Path, vectors: Vectors) -> dict[str, Digest]:
+    """Write the vectors, and a checksum of each row: a query looks at a few rows of a file that would take seconds to hash."""
     block = max(1, BLOCK_BYTES // max(1, 2 * vectors.shape[1]))
-    with files.create(path) as writer:
+    sums = np.empty(len(vectors), dtype="<u4")
+    with files.create(folder / "vectors.f16") as writer:
         for start in range(0, len(vectors), block):
             part = np.ascontiguousarray(vectors[start : start + block], dtype="<f2")
             if not np.isfinite(part).all():
                 raise UsageError(f"vectors hold NaN or infinity between rows {start} and {start + len(part)}; no search finds those")
             writer.write(part.data)
-    return writer.digest
+            sums[start : start + len(part)] = [zlib.crc32(row) for row in part]
+    return {"vectors.f16": writer.digest, "vectors.crc32": files.write(folder / "vectors.crc32", sums.data)}
 
 
 def _write_parts(path: Path, contents: Contents) -> Digest:
@@ -125,10 +135,7 @@ def _write_parts(path: Path, contents: Contents) -> Digest:
 
 
 def drop(root: Path, uuid: str) -> None:
-    """Remove a segment that the newest manifest does not list; one that is gone already is fine.
-
-    Readers of older versions that have not yet touched one of its files lose it; they open the newest version and go on.
-    """
+    """Remove a segment that the newest manifest does not list; one that is gone already is fine. What is opened stays readable."""
     checked_uuid(uuid)
     if any(reference.uuid == uuid for reference in manifests.read(root).segments):
         raise UsageError(f"segment {uuid} is part of {root}; commit a manifest without it first")
@@ -145,8 +152,8 @@ def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full"]
     Args:
         root: the index.
         ref: as the manifest names it.
-        verify: "size" checks SEGMENT.json and the length of each file now, and the hash of each Parquet file before it is first parsed;
-            "full" hashes every file now, vectors included (about a second a gigabyte).
+        verify: "size" checks SEGMENT.json and the length of each file now; `Segment.check` the hashes, later or never. "full" hashes every
+            file now, vectors included (about a second a gigabyte).
 
     Raises:
         IndexCorruptError: a file is missing or not what its hash says; names the file.
@@ -156,12 +163,13 @@ def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full"]
     if not files.is_folder(folder):
         raise IndexCorruptError(f"{folder}: missing, or not a folder")
     segment = Segment(folder, ref)
-    segment.check(full=verify == "full")
+    if verify == "full":
+        segment.check(segment.file_names)
     return segment
 
 
 class Segment:
-    """The files of one segment, each read when it is first needed.
+    """The files of one segment, mapped when it is opened, so that nothing that happens to their names later takes them away.
 
     Attributes:
         uuid, rows, dim: its name, number of rows and length of a vector.
@@ -179,26 +187,49 @@ class Segment:
         try:
             self.dim = int(values["dim"])
             self.info: dict[str, Any] = dict(values["info"])
-            self._directory = {"schema": str(values["columns"]["schema"]), "entries": dict(values["columns"]["entries"])}
+            self._directory: dict[str, Any] = {"schema": str(values["columns"]["schema"]), "entries": dict(values["columns"]["entries"])}
             self._digests = {name: Digest(int(d["size"]), str(d["sha256"])) for name, d in values["files"].items()}
             fits = values["uuid"] == ref.uuid and values["rows"] == ref.rows and _are_files(self._digests)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise IndexCorruptError(f"{path}: sealed, but does not describe a segment ({error!r})") from error
-        if not fits or self._digests["vectors.f16"].size != 2 * ref.rows * self.dim:
+        if not fits or (self._digests["vectors.f16"].size, self._digests["vectors.crc32"].size) != (2 * ref.rows * self.dim, 4 * ref.rows):
             raise IndexCorruptError(f"{path}: describes another segment than the manifest")
         self._folder = folder
         self.uuid = ref.uuid
         self.rows = ref.rows
+        self._maps = {name: self._map(name, promised) for name, promised in self._digests.items()}
+        self._checked: set[str] = set()
+
+    def _map(self, name: str, promised: Digest) -> memoryview:
+        data = files.map_bytes(self._folder / name)
+        files.compare(self._folder / name, Digest(len(data), promised.sha256), promised)
+        return data
 
     def __repr__(self) -> str:
         return f"Segment({self.uuid}, {self.rows} x {self.dim})"
 
-    def check(self, *, full: bool) -> None:
-        """Compare each file's length, and its hash if `full`, with what SEGMENT.json promises."""
-        for name, promised in self._digests.items():
-            path = self._folder / name
-            found = files.digest(path) if full else Digest(files.size(path), promised.sha256)
-            files.compare(path, found, promised)
+    def check(self, names: Iterable[str]) -> None:
+        """Compare files' hashes with what SEGMENT.json promises, each once; damage raises IndexCorruptError naming the file."""
+        for name in names:
+            if name not in self._checked:
+                promised = self._promised(name)
+                files.compare(self._folder / name, Digest(promised.size, hashlib.sha256(self._maps[name]).hexdigest()), promised)
+                self._checked.add(name)
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The names of all its files."""
+        return tuple(sorted(self._digests))
+
+    @property
+    def asked_files(self) -> tuple[str, ...]:
+        """The files that queries read in place.
+
+        Of the vectors rows are checked one by one, and what is parsed (`read_file`) is hashed at that moment.
+        """
+        exotic = any(entry.get("kind") == "other" for entry in self._directory["entries"].values())
+        mapped = (name for name in self.index_files if not name.endswith(".faiss"))
+        return ("columns.bin", *mapped, *(("rows.parquet",) if exotic else ()))
 
     @property
     def size_bytes(self) -> int:
@@ -210,6 +241,18 @@ class Segment:
         """(rows, dim) float16, read from the disk as they are touched; read-only."""
         return np.frombuffer(self.map_file("vectors.f16"), dtype="<f2").reshape(self.rows, self.dim)
 
+    def check_rows(self, rows: Iterable[int]) -> None:
+        """Compare the checksums of some rows' vectors; damage raises IndexCorruptError."""
+        data, width = self._maps["vectors.f16"], 2 * self.dim
+        sums = np.frombuffer(self._maps["vectors.crc32"], dtype="<u4")
+        for row in rows:
+            if zlib.crc32(data[row * width : (row + 1) * width]) != sums[row]:
+                raise IndexCorruptError(f"{self._folder / 'vectors.f16'}: row {row} changed since it was written, its CRC-32 differs")
+
+    def _checked_map(self, name: str) -> memoryview:
+        self.check([name])
+        return self._maps[name]
+
     @property
     def index_files(self) -> tuple[str, ...]:
         """The names of what the kind of its index keeps."""
@@ -218,7 +261,7 @@ class Segment:
     @cached_property
     def columns(self) -> Columns:
         """The rows' columns by name, read from the disk as they are touched."""
-        rows_file = RowsFile(self._folder / "rows.parquet", self._digests["rows.parquet"], self.rows)
+        rows_file = RowsFile(self._folder / "rows.parquet", lambda: self._checked_map("rows.parquet"), self.rows)
         return Columns(self._folder / "columns.bin", self._directory, self.map_file("columns.bin"), self.rows, rows_file)
 
     @property
@@ -266,17 +309,14 @@ class Segment:
         return found.rows_of(text) if isinstance(found, Category | Text) else nothing(self.rows)
 
     def map_file(self, name: str) -> memoryview:
-        """Return a file's bytes, read from the disk as they are touched; read-only, its length checked and not its hash."""
-        promised = self._promised(name)
-        data = files.map_bytes(self._folder / name)
-        files.compare(self._folder / name, Digest(len(data), promised.sha256), promised)
-        return data
+        """Return a file's bytes, read from the disk as they are touched; read-only, its length checked and its hash only by `check`."""
+        self._promised(name)
+        return self._maps[name]
 
     def read_file(self, name: str) -> bytes:
         """Return a file's bytes, their hash checked: parse these, not the file."""
-        path, promised = self._folder / name, self._promised(name)
-        data = files.read(path, limit_bytes=promised.size)
-        files.compare(path, Digest(len(data), hashlib.sha256(data).hexdigest()), promised)
+        data = bytes(self.map_file(name))  # parsed is what was hashed, whatever happens to the file meanwhile
+        files.compare(self._folder / name, Digest(len(data), hashlib.sha256(data).hexdigest()), self._promised(name))
         return data
 
     def _promised(self, name: str) -> Digest:
