@@ -51,7 +51,7 @@ def scan(source: Source, cover: Cover) -> Stretch | None:
 
 def fetch(source: Source, stretch: Stretch, wanted: Sequence[int], convert: Convert) -> Iterator[tuple[int, Frame | Problem]]:
     """Decode the frames at the positions `wanted`, ascending; yield each with its position, or why it cannot be had."""
-    skip = _may_skip(source)
+    skip = may_skip(source)
     for positions in _runs(stretch, wanted):
         run = _Run(source, stretch, positions, convert)
         if skip:
@@ -108,7 +108,7 @@ class _PacketTimes:
         return Stretch(pts, [key for key in self._keys if key < len(pts)], order, self._breaks, ending)
 
 
-def _may_skip(source: Source) -> bool:
+def may_skip(source: Source) -> bool:
     """Whether FFmpeg knows, for this codec, which frames no other refers to."""
     context = source.context
     if context.codec.canonical_name != "hevc":

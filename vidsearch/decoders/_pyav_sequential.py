@@ -23,7 +23,7 @@ def scan(source: Source, cover: Cover) -> Stretch:
     times: list[int] = []
     breaks: list[int] = []
     later = length = 0
-    for frame, time in _decoded(source):
+    for frame, time in decoded(source):
         tick = time if time is not None else times[-1] + length if times else source.clock.ticks(0.0)
         if frame is None:
             breaks.append(tick)
@@ -47,7 +47,7 @@ def fetch(source: Source, stretch: Stretch, wanted: Sequence[int], convert: Conv
     left = list(reversed(wanted))
     number = -1
     damaged_at: int | None = None  # a tick; damage lasts until a keyframe that is shown after it
-    for frame, time in _decoded(source):
+    for frame, time in decoded(source):
         if not left:
             return
         number += frame is not None
@@ -71,7 +71,7 @@ def _outcome(frame: av.VideoFrame, damaged: bool, convert: Convert) -> Frame | P
         return Problem(error.reason, error.detail)
 
 
-def _decoded(source: Source) -> Iterator[tuple[av.VideoFrame | None, int | None]]:
+def decoded(source: Source) -> Iterator[tuple[av.VideoFrame | None, int | None]]:
     """Yield the video's frames in the order they are shown with their times; in place of what is damaged, None and its time."""
     source.rewind()
     for packet in chain(source.packets, [None]):

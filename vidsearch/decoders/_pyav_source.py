@@ -8,10 +8,12 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
 
+from vidsearch.decoders._files import open_member
 from vidsearch.decoders._timeline import REORDER_LIMIT, Clock
 from vidsearch.decoders.base import MAX_PIXELS, MAX_SECONDS, Frame
 from vidsearch.errors import DecodeError
@@ -29,7 +31,7 @@ av.logging.set_level(None)
 
 
 class Source:
-    """A video file, open for reading; it is a context manager.
+    """A video, a file or a member of an archive, open for reading; it is a context manager.
 
     Attributes:
         clock: the video stream's.
@@ -41,13 +43,16 @@ class Source:
         DecodeError: it cannot be opened, or is no video that may be decoded.
     """
 
+    container: Any = None
+
     def __init__(self, path: Path, alive: Callable[[], None]) -> None:
         self._path = path
         self._alive = alive
         self._packets: Iterator[av.Packet] = iter(())
         self.other_end_s = 0.0
-        self._open()
+        self._member = open_member(path)
         try:
+            self._open()
             self._check_stream()
             start = self.container.start_time
             zero = Fraction(start, av.time_base) if start is not None else (self.stream.start_time or 0) * self.stream.time_base
@@ -65,13 +70,14 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        self._packets = iter(())  # the generator refers to this object: both would stay until the next garbage collection
-        self.container.close()
+        self._close_container()
+        if self._member is not None:
+            self._member.close()
 
     def rewind(self) -> None:
         """Go back to the first packet, by opening the file again: no seek is as sure."""
         if not self._untouched:
-            self.close()
+            self._close_container()
             self._open()
 
     @property
@@ -124,14 +130,21 @@ class Source:
             claims.append(Fraction(self.container.duration, av.time_base) + (0 if from_zero else self.clock.zero))
         return int(min(claims) / self.clock.time_base) if claims else None
 
+    def _close_container(self) -> None:
+        self._packets = iter(())  # the generator refers to this object: both would stay until the next garbage collection
+        if self.container is not None:
+            self.container.close()
+
     def _open(self) -> None:
         self._reached: int | None = None
         self.ended = self.damaged = False
         self._untouched = True
+        if self._member is not None:
+            self._member.seek(0)
         try:
             # "file:" keeps a name such as "concat:a|b" or "http://x" a name
             self.container = av.open(
-                f"file:{self._path}",
+                self._member or f"file:{self._path}",
                 options={"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)},
                 metadata_errors="replace",
             )

@@ -8,7 +8,7 @@ import av
 import av.error
 import numpy as np
 
-from vidsearch.decoders._files import check_file
+from vidsearch.decoders._files import check_file, open_member
 from vidsearch.decoders.base import MAX_PIXELS, Frame
 from vidsearch.errors import DecodeError
 
@@ -26,7 +26,8 @@ def read_still(path: Path) -> Frame:
     check_file(path)
     try:
         options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
-        with av.open(f"file:{path}", format=_format(path), options=options, metadata_errors="replace") as container:
+        file = open_member(path) or f"file:{path}"
+        with av.open(file, format=_format(path), options=options, metadata_errors="replace") as container:
             for frame in container.decode(video=0):
                 # a camera's turn by right angles; PyAV reads no mirroring where there is EXIF beside it
                 return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
@@ -38,7 +39,7 @@ def read_still(path: Path) -> Frame:
 
 
 def _format(path: Path) -> str | None:
-    with path.open("rb") as file:
+    with open_member(path) or path.open("rb") as file:
         head = file.read(16)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp_pipe"

@@ -22,10 +22,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch.errors import UsageError
+
 Frame = npt.NDArray[np.uint8]  # (height, width, 3) RGB, rotation applied
 
 MAX_PIXELS = 8192 * 8192  # of one frame
 MAX_SECONDS = 24 * 3600.0  # of one video
+THUMBNAIL = (96, 54)  # width and height, pixels
 
 
 class Span(NamedTuple):
@@ -33,6 +36,13 @@ class Span(NamedTuple):
 
     start_s: float = 0.0
     end_s: float | None = None
+
+
+class Length(NamedTuple):
+    """Where a video's last frame ends, and where its header says it does; that is later only if the file has lost its end. Seconds."""
+
+    end_s: float
+    claimed_s: float
 
 
 @dataclass(frozen=True)
@@ -86,3 +96,19 @@ class Decoder(ABC):
         Raises:
             DecodeError: the video as a whole cannot be read. A failure of one clip is a DecodedClip with a reason.
         """
+
+    def read_length(self, path: Path, *, alive: Callable[[], None] = nothing) -> Length:
+        """Return how long a video is, decoding only where nothing else tells.
+
+        Raises:
+            DecodeError: the video cannot be read.
+            UsageError: this decoder cannot look over a video.
+        """
+        raise UsageError(f"the decoder {self.name} cannot cut videos into clips; choose --decoder pyav, or --split none")
+
+    def read_thumbnails(self, path: Path, *, alive: Callable[[], None] = nothing) -> Iterator[tuple[float, Frame]]:
+        """Yield enough of a video's frames, with their times in order, to see where shots begin; each (54, 96, 3), not turned upright.
+
+        Raises: as `read_length`.
+        """
+        raise UsageError(f"the decoder {self.name} cannot cut videos into shots; choose --decoder pyav, or --split none")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -20,11 +19,14 @@ from av.video.reformatter import VideoReformatter
 
 from vidsearch.decoders import _pyav_gops as gops
 from vidsearch.decoders import _pyav_sequential as sequential
+from vidsearch.decoders import _pyav_survey as survey
 from vidsearch.decoders._files import check_file, has_changed
 from vidsearch.decoders._pyav_source import READ_ON_S, Convert, Source
 from vidsearch.decoders._timeline import Clip, Problem, Stretch, covers, failed, settle, sort_out
-from vidsearch.decoders.base import DecodedClip, Decoder, Frame, Span, nothing
+from vidsearch.decoders.base import DecodedClip, Decoder, Frame, Length, Span, nothing
 from vidsearch.errors import DecodeError
+
+_CHANGED = "the file was replaced or written to while it was read"
 
 Choose = Callable[[int], Sequence[int]]
 Fetch = Callable[[Source, Stretch, Sequence[int], Convert], Iterator[tuple[int, Frame | Problem]]]
@@ -53,12 +55,24 @@ class PyAVDecoder(Decoder):
         try:
             with Source(path, alive) as source:
                 for clip in _read(source, spans, choose, convert):
-                    if clip.reason in ("DECODE_ERROR", "SHORT_DECODE") and has_changed(path, before):
-                        yield replace(clip, reason="CHANGED_DURING_READ", detail="the file was written to while it was read")
-                    else:
-                        yield clip
+                    # whatever came of it: times of one file and frames of another can look like a sound clip
+                    yield failed(clip.index, "CHANGED_DURING_READ", _CHANGED) if has_changed(path, before) else clip
         except MemoryError as error:
             raise DecodeError("DECODER_OOM", f"{path} needs more memory than a worker may have") from error
+        except DecodeError as error:
+            if has_changed(path, before):
+                raise DecodeError("CHANGED_DURING_READ", f"{path}: {_CHANGED}") from error
+            raise
+
+    def read_length(self, path: Path, *, alive: Callable[[], None] = nothing) -> Length:
+        check_file(path)
+        with Source(path, alive) as source:
+            return survey.measure(source)
+
+    def read_thumbnails(self, path: Path, *, alive: Callable[[], None] = nothing) -> Iterator[tuple[float, Frame]]:
+        check_file(path)
+        with Source(path, alive) as source:
+            yield from survey.thumbnails(source)
 
 
 def _read(source: Source, spans: Sequence[Span], choose: Choose, convert: Convert) -> Iterator[DecodedClip]:
@@ -126,8 +140,11 @@ def _upright(picture: Frame, frame: av.VideoFrame) -> Frame:
 
     The matrix (a b u / c d v / x y w, 16.16 fixed point) sends the point (x, y) to (ax + cy, bx + dy): ISO/IEC 14496-12, 6.2.2.
     """
-    # frame.side_data is the same, but frame and container would then keep each other until the next garbage collection
-    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
+    try:
+        # frame.side_data is the same, but frame and container would then keep each other until the next garbage collection
+        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
+    except ValueError:  # PyAV stumbles over data of a kind it does not know, such as a camera's EXIF; it still tells turns
+        return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
     if matrix is None:
         return picture
     a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, dtype=np.int32)[:5])
