@@ -2,9 +2,12 @@
 
 It talks over a socket in lines of JSON, and puts pixels into slots of a file that both sides have mapped:
 
-    in    {"job": 7, "path": "a.mp4", "spans": [[0, 0.0, 10.0]]}     a video; each span with its number
-          {"free": 3}                                                the parent is done with a slot
+    in    {"job": 7, "path": "a.mp4", "seconds": 90.0, "spans": [[0, 0.0, 10.0]]}     a video; each span with its number
+          {"job": 8, "path": "b.mp4", "seconds": 90.0, "split": "scenes"}             a video to cut first
+          {"want": [0, 2], "seconds": 92.0}                                           of the spans that were found
+          {"free": 3}                                                                 the parent is done with a slot
     out   {"ready": true} or {"fatal": "av cannot be imported …"}
+          {"spans": [[0.0, 7.5], [7.5, 12.0]]}                       what a video was cut into; waits for "want"
           {"clip": 0, "slot": 3, "times_s": [0.6, …], "end_s": 10.0}
           {"clip": 0, "reason": "SHORT_DECODE", "detail": "…"}
           {"alive": true}                                            once a second while a long video makes progress
@@ -16,64 +19,31 @@ A video may hang or kill this process, so nothing here may be needed by another;
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from queue import LifoQueue, SimpleQueue
 from typing import Any
 
-import numpy as np
-
+from indexer import shots
+from indexer._limits import MEMORY_BYTES, allow_processor_time, confine
+from indexer._lines import Lines
+from indexer._ring import Ring, slot_shape
 from vidsearch.config import Preset
 from vidsearch.decoders.base import DecodedClip, Decoder, Span
-from vidsearch.errors import DecodeError, MissingExtraError, VidsearchError
+from vidsearch.errors import DecodeError, MissingExtraError, UsageError, VidsearchError
 from vidsearch.extras import EXTRA_OF
 from vidsearch.registry import plugin
 from vidsearch.resize import resize_frames
 from vidsearch.sampling import choose_frames
 
-LIMITS = {"RLIMIT_AS": 4 << 30, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 64}
 ALIVE_EVERY_S = 1.0
-
-
-class Lines:
-    """JSON values, one a line, over a socket."""
-
-    def __init__(self, connection: socket.socket, *, longest: int) -> None:
-        self.connection = connection
-        self._longest = longest  # bytes of a line; a longer one is garbage
-        self._rest = b""
-
-    def send(self, value: Any) -> None:
-        self.connection.sendall(json.dumps(value).encode() + b"\n")
-
-    def receive(self) -> Iterator[Any]:
-        """Yield the values that have arrived, waiting if there is nothing at all.
-
-        Raises:
-            EOFError: the other side is gone.
-            ValueError: what came is not JSON.
-        """
-        data = self.connection.recv(1 << 16)
-        if not data:
-            raise EOFError
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        yield from map(json.loads, lines)
-        if len(self._rest) > self._longest:
-            raise ValueError(f"a line of more than {self._longest} bytes")
-
-
-def slot_shape(preset: Preset) -> tuple[int, int, int, int]:
-    """Return the shape of the uint8 pixels of one clip: (frames, size, size, 3)."""
-    return preset.frames, preset.size, preset.size, 3
 
 
 def main() -> None:
@@ -96,15 +66,15 @@ class Worker:
         self._lines = lines
         self._preset = Preset.from_json(settings["preset"])
         self._decoder = load_decoder(settings["decoder"])
-        ring = mmap.mmap(settings["ring"], 0)
-        os.close(settings["ring"])
-        self._slots = np.frombuffer(ring, dtype=np.uint8).reshape(-1, *slot_shape(self._preset))
+        self._ring = Ring(settings["ring"], workers=settings["workers"], shape=slot_shape(self._preset))
+        self._number = settings["number"]
         self._free: LifoQueue[int] = LifoQueue()  # the last one used is still in the processor's cache
         for slot in settings["slots"]:
             self._free.put(slot)
         self._jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._answers: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._alive_at = 0.0
-        limit_resources()
+        confine(settings["parent"])
 
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -118,6 +88,8 @@ class Worker:
                 for message in self._lines.receive():
                     if "free" in message:
                         self._free.put(message["free"])
+                    elif "want" in message:
+                        self._answers.put(message)
                     else:
                         self._jobs.put(message)
         os._exit(0)
@@ -125,23 +97,34 @@ class Worker:
     def _work(self, job: dict[str, Any]) -> None:
         started = time.process_time()
         reason = detail = ""
+        allow_processor_time(job["seconds"])
         try:
-            self._decode(job)
+            self._decode(Path(job["path"]), self._cut(job) if "split" in job else job["spans"])
         except DecodeError as error:
             reason, detail = error.reason, error.detail
         except MemoryError:
-            reason, detail = "DECODER_OOM", f"more than {LIMITS['RLIMIT_AS'] >> 30} GiB were needed"
+            reason, detail = "DECODER_OOM", f"more than {MEMORY_BYTES >> 30} GiB were needed"
+        except (UsageError, MissingExtraError) as error:  # no fault of this video's: every other would fail too
+            self._lines.send({"fatal": str(error), "missing": isinstance(error, ImportError)})
+            return
         except Exception as error:  # whatever one video makes of a decoder, the others are to be decoded
             reason, detail = "DECODE_ERROR", f"{type(error).__name__}: {error}"
         self._lines.send({"done": job["job"], "reason": reason, "detail": clean(detail), "decode_s": time.process_time() - started})
 
-    def _decode(self, job: dict[str, Any]) -> None:
-        numbers = [number for number, _, _ in job["spans"]]
-        spans = [Span(start_s, end_s) for _, start_s, end_s in job["spans"]]
+    def _cut(self, job: dict[str, Any]) -> list[tuple[int, float, float | None]]:
+        """Find the clips of a video, and return those that the parent wants with their numbers."""
+        spans = shots.find_spans(self._decoder, Path(job["path"]), shots.parse_split(job["split"]), self._alive)
+        self._lines.send({"spans": spans})
+        answer = self._answers.get()
+        allow_processor_time(answer["seconds"])
+        return [(number, *spans[number]) for number in answer["want"]]
+
+    def _decode(self, path: Path, wanted: list[tuple[int, float, float | None]]) -> None:
+        numbers = [number for number, _, _ in wanted]
         missing = set(numbers)
         for clip in self._decoder.read_clips(
-            Path(job["path"]),
-            spans,
+            path,
+            [Span(start_s, end_s) for _, start_s, end_s in wanted],
             choose=lambda available: choose_frames(available, self._preset),
             transform=lambda frame: resize_frames(frame, self._preset),
             alive=self._alive,
@@ -156,7 +139,8 @@ class Worker:
             self._lines.send({"clip": number, "reason": clip.reason, "detail": clean(clip.detail)})
             return
         slot = self._free.get()
-        self._slots[slot] = clip.frames
+        self._ring.pixels[slot] = clip.frames
+        self._ring.delivered[self._number] += 1
         self._lines.send({"clip": number, "slot": slot, "times_s": clip.times_s, "end_s": clip.end_s})
 
     def _alive(self) -> None:
@@ -171,17 +155,6 @@ def load_decoder(name: str) -> Decoder:
     module = import_module(name) if "." in name else plugin("vidsearch.decoders", name)
     decoder: Decoder = module.open_decoder()
     return decoder
-
-
-def limit_resources() -> None:
-    """Bound what a hostile file can make of this process, where the system knows how."""
-    try:
-        import resource
-    except ImportError:
-        return
-    for name, value in LIMITS.items():
-        with suppress(AttributeError, ValueError, OSError):  # unknown here, or already lower
-            resource.setrlimit(getattr(resource, name), (value, value))
 
 
 def clean(text: str) -> str:

@@ -59,7 +59,7 @@ class Run:
                     self._flush_if_idle()
                 elif isinstance(result, JobDone):
                     self._finish(jobs[result.job_id], result, left.pop(result.job_id, None))
-                else:
+                elif isinstance(result, ClipPixels | ClipFailure):
                     clips = jobs[result.job_id].clips
                     left.setdefault(result.job_id, set(range(len(clips)))).discard(result.index)
                     self._take(clips[result.index], result)
