@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 from _machine import describe
 
-from indexer.rows import clips_table, quarantine_table
+from indexer.rows import clips_table
 from vidsearch.config import Space, viclip_preset
 from vidsearch.encoders._checkpoint import Checkpoint, ensure_text_file, hash_weights
 from vidsearch.encoders._tokens import clip_merges
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 WORDS = tuple("a the dog cat man woman surfing running red car street snow kitchen cooks holds rides under over big small".split())  # noqa: SIM905
 

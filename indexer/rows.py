@@ -8,6 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+EMBEDDED_FROM = "embedded_from"  # the column that says what a row's vector was made of: "video", or "caption" until the video is there
+SHOT, SHOTS = "shot", "shots"  # columns of clips that were cut out of a video here: which, from 0, of how many
+
 CORE_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
@@ -27,23 +30,10 @@ KNOWN_TYPES = {
     "aesthetic": pa.float32(),
     "umt_score": pa.float32(),
     "clip_score": pa.float32(),
+    EMBEDDED_FROM: pa.string(),
+    SHOT: pa.int32(),
+    SHOTS: pa.int32(),
 }
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("video", pa.string(), nullable=False),
-        pa.field("start_s", pa.float64()),
-        pa.field("end_s", pa.float64()),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string()),
-        pa.field("size_bytes", pa.int64()),
-        pa.field("mtime_ns", pa.int64()),
-        pa.field("attempts", pa.int32()),
-        pa.field("decoder", pa.string()),
-        pa.field("seen_at", pa.timestamp("s", tz="UTC")),
-    ]
-)
-
 
 def clips_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows as a table: the core columns, then all others that any row has, each with one type."""
@@ -60,10 +50,6 @@ def table_of(rows: Sequence[Mapping[str, Any]], first: pa.Schema) -> pa.Table:
         fields.append(pa.field(name, column.type))
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
-
-
-def quarantine_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=QUARANTINE_SCHEMA)
 
 
 def concatenate(tables: Iterable[pa.Table]) -> pa.Table:

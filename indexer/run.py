@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.jobs import Clip, Job, file_state
-from indexer.rows import clips_table, quarantine_table
+from indexer.rows import clips_table
 from indexer.summary import Summary
 from indexer.workers import ClipFailure, ClipPixels, DecodePool, JobDone, VideoJob
 from vidsearch.encoders.base import Encoder, Vectors
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 SEGMENT_ROWS = 65_536  # a segment is committed when it is this large, or this old:
 COMMIT_EVERY_S = 60.0  # so a crash costs at most a minute of work

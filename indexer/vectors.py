@@ -20,13 +20,14 @@ from indexer._known_ids import KnownIds
 from indexer._row_files import RowFile, Rows, open_rows
 from indexer._vector_files import Block, ParquetVectors, VectorFile, open_vectors
 from indexer.fold import EncodeTexts, fold, index_kind
-from indexer.rows import CORE_SCHEMA, concatenate, quarantine_table
+from indexer.rows import CORE_SCHEMA, concatenate
 from indexer.summary import Summary
 from vidsearch.config import Space, external_space
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import InputNotFoundError, SpaceMismatchError, UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 SEGMENT_ROWS = 262_144  # 0.4 GB at 768 dimensions
 BLOCK_ROWS = 16_384

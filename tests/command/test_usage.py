@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from indexer.rows import clips_table, quarantine_table
+from indexer.rows import clips_table
 from vidsearch.cli import main
 from vidsearch.config import Space, viclip_preset
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 
 def run(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from indexer.fold import fold, index_kind
-from indexer.rows import clips_table, quarantine_table
+from indexer.rows import clips_table
 from vidsearch import Index, open_index
 from vidsearch.config import Space, viclip_preset
 from vidsearch.errors import UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 DIM = 16
 
@@ -60,7 +61,7 @@ def test_small_segments_become_one_with_the_same_answers(root):
     add_segment(root, clustered(rng, 20), first=30, quarantine=("c3", "bad"), views=list(range(20)))
     queries = rng.standard_normal((5, DIM)).astype(np.float32)
     before = answers(open_index(root), queries)
-    fold(root)
+    fold(root, grace_s=0)
     index = open_index(root)
     assert len(index.segments) == 1
     assert ids(index) == [f"c{n}" for n in range(50)]

@@ -1,6 +1,7 @@
 import pyarrow as pa
 
-from indexer.rows import clips_table, concatenate, quarantine_table
+from indexer.rows import clips_table, concatenate
+from vidsearch.storage.quarantine import quarantine_table
 
 CORE = {"clip_id": "c", "video": "v.mp4", "start_s": 0.0, "end_s": 1.0, "duration_s": 1.0}
 

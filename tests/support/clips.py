@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.rows import clips_table, quarantine_table
+from indexer.rows import clips_table
 from vidsearch import Hits, Index, open_index
 from vidsearch.encoders import conse
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 SPACE = conse.SPACE  # a real model's, whose text side loads fast
 DIM = SPACE.dim

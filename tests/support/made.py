@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.rows import clips_table, quarantine_table
+from indexer.rows import clips_table
 from vidsearch import Index, open_index
 from vidsearch.config import external_space
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 
 def made(root: Path, *parts: np.ndarray, **columns: list) -> Index:

@@ -98,6 +98,15 @@ class Template:
         codes: Codes = self.quantizer().compute_codes(np.ascontiguousarray(residuals))
         return codes
 
+    def reconstruct(self, vectors: npt.NDArray[Any]) -> tuple[float, float]:
+        """Return the sum of squares of what codes miss of some vectors (n, dim), and that of the vectors, in the dimensions of the codes."""
+        projected, lists = self.project(vectors), self.assign(vectors)
+        codes = self.encode(vectors, lists)
+        pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(codes), -1)[:, : len(self.codebook)]
+        decoded = self.codebook[np.arange(len(self.codebook)), pairs].reshape(projected.shape)
+        missed = projected - self.centroids[lists] - decoded
+        return float(np.square(missed, dtype=np.float64).sum()), float(np.square(projected, dtype=np.float64).sum())
+
     def quantizer(self) -> Any:
         """Return the codebook as FAISS's ProductQuantizer."""
         import faiss
