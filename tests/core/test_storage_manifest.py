@@ -181,13 +181,23 @@ def test_a_torn_newest_version_is_passed_over_with_a_warning(root: Path, caplog:
     assert manifests.read(root).segments == (reference(1), reference(3))
 
 
-def test_no_whole_version_left_is_corruption_that_names_the_newest(root: Path) -> None:
+def test_no_whole_version_left_beside_segments_is_corruption_that_names_the_newest(root: Path) -> None:
     manifests.commit(root, add(1))
+    (root / "segments" / reference(1).uuid).mkdir()
     for version in (1, 2):
         version_file(root, version).write_bytes(b"")
     with pytest.raises(IndexCorruptError, match=r"000000000002\.json: torn"):
         manifests.read(root)
     assert manifests.exists(root)
+
+
+def test_a_creation_that_was_torn_is_begun_anew(root: Path) -> None:
+    version_file(root, 1).write_bytes(b'{"fea')
+    assert not manifests.exists(root)
+    with pytest.raises(NotAnIndexError, match="cut short"):
+        manifests.read(root)
+    assert manifests.create(root, SPACE).version == 2
+    assert manifests.read(root).version == 2
 
 
 def test_lost_manifests_beside_segments_are_corruption_not_a_new_index(root: Path) -> None:

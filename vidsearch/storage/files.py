@@ -117,6 +117,24 @@ def create_if_absent(path: Path, data: Bytes, *, staging: Path) -> bool:
     return ours
 
 
+def put(path: Path, data: Bytes, *, staging: Path) -> None:
+    """Write a whole file under its name durably, in place of what is there; for bytes that are the same whoever writes them.
+
+    Never torn, even without hard links.
+    """
+    make_folder(staging)
+    temporary = staging / f"{uuid.uuid4()}.tmp"
+    try:
+        write(temporary, data)
+        with _named(path):
+            os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
 def _link(temporary: Path, path: Path, data: Bytes) -> bool:
     try:
         with _named(path):
@@ -151,6 +169,8 @@ def _holds(path: Path, data: Bytes) -> bool:
 def make_folder(path: Path) -> None:
     """Create a folder and the missing ones above it, durably; one that is there is fine."""
     if os.path.isdir(path):
+        with suppress(PermissionError):  # of a folder above the index, which may be somebody else's
+            sync_folder(path.parent)  # what made it may have died before it did that
         return
     if path.parent != path:
         make_folder(path.parent)
@@ -175,6 +195,17 @@ def sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file that is there durable, its bytes and its name; whoever wrote it may have died before it did."""
+    with _named(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:

@@ -139,26 +139,31 @@ class Manifest:
 
 def exists(root: Path) -> bool:
     """Whether an index is there, whole or damaged; one whose creation was cut short is not."""
-    return files.is_there(root / "FORMAT") and bool(versions(root) or files.list_names(root / SEGMENTS))
+    if not files.is_there(root / "FORMAT"):
+        return False
+    return bool(files.list_names(root / SEGMENTS)) or not all(_is_torn(root, version) for version in reversed(versions(root)))
 
 
 def create(root: Path, space: Space) -> Manifest:
-    """Make an empty index, or return the one that another process made of the same space meanwhile.
+    """Make an empty index, or return the one of the same space that is there, made durable: what made it may have died before it was.
 
     Raises:
         SpaceMismatchError: an index of another space is there.
     """
+    taken = max(versions(root), default=0)  # looked up first, so that a rival's creation is never missed
     if exists(root):
         found = read(root)
         if found.space.id != space.id:
             raise SpaceMismatchError(f"{root} holds vectors of {found.space.model}, not of {space.model}; choose another folder")
-        return found
+        return _settled(root, found)
     for folder in (MANIFESTS, SEGMENTS, files.STAGING):
         files.make_folder(root / folder)
-    mark = seal.dumps({"magic": "vidsearch", "format": FORMAT_VERSION, "index_uuid": str(uuid.uuid4())})
-    files.create_if_absent(root / "FORMAT", mark, staging=root / files.STAGING)
+    if not files.is_there(root / "FORMAT"):
+        mark = seal.dumps({"magic": "vidsearch", "format": FORMAT_VERSION, "index_uuid": str(uuid.uuid4())})
+        files.put(root / "FORMAT", mark, staging=root / files.STAGING)
     _check_format(root)
-    first = Manifest(1, space)
+    files.sync_file(root / "FORMAT")
+    first = Manifest(taken + 1, space)
     return first if _publish(root, first, parent=0) else create(root, space)
 
 
@@ -172,15 +177,15 @@ def read(root: Path) -> Manifest:
     """
     _check_format(root)
     found = versions(root)
-    if not found:
-        if files.list_names(root / SEGMENTS):
-            raise IndexCorruptError(f"{root / MANIFESTS}: no manifest left, though there are segments")
-        raise NotAnIndexError(f"{root}: an index whose creation was cut short; run `vidsearch index` again")
     for version in reversed(found):
         try:
             return read_version(root, version)
         except TornError as error:  # only that: an older version in place of one that is whole but cannot be read now would lose clips
             log.warning("%s; trying the version before it", error)
+    if not files.list_names(root / SEGMENTS):
+        raise NotAnIndexError(f"{root}: an index whose creation was cut short; run `vidsearch index` again")
+    if not found:
+        raise IndexCorruptError(f"{root / MANIFESTS}: no manifest left, though there are segments")
     raise IndexCorruptError(f"{_path(root, found[-1])}: torn or changed, and so is every version before it")
 
 
@@ -202,12 +207,18 @@ def commit(root: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
         base = read(root)
         changed = change(base)
         if changed is base:
-            return base
+            return _settled(root, base)
         following = replace(changed, version=taken + 1)
         if _publish(root, following, parent=base.version):
             return following
         time.sleep(random.uniform(0, 0.01 * (attempt + 1)))
     raise VidsearchError(f"{root}: other processes committed first {COMMIT_TRIES} times in a row; try again")
+
+
+def _settled(root: Path, manifest: Manifest) -> Manifest:
+    """Make a version durable before anyone relies on it: the process that linked it may have been killed before its fsync."""
+    files.sync_file(_path(root, manifest.version))
+    return manifest
 
 
 def _publish(root: Path, manifest: Manifest, *, parent: int) -> bool:
@@ -243,6 +254,16 @@ def read_version(root: Path, version: int) -> Manifest:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IndexCorruptError(f"{path}: sealed, but not a manifest ({error!r})") from error
+
+
+def _is_torn(root: Path, version: int) -> bool:
+    try:
+        read_version(root, version)
+    except TornError:
+        return True
+    except VidsearchError:  # unreadable or newer: it is there
+        return False
+    return False
 
 
 def _check_format(root: Path) -> None:

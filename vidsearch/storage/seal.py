@@ -25,13 +25,18 @@ def dumps(value: dict[str, JSON]) -> bytes:
     return line + hashlib.sha256(line).hexdigest().encode() + b"\n"
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether a sealed file's bytes are what was sealed."""
+    line, newline, seal = data.partition(b"\n")
+    return seal == hashlib.sha256(line + newline).hexdigest().encode() + b"\n"
+
+
 def loads(data: bytes, name: Path | str) -> dict[str, Any]:
     """Return the value of a sealed file's bytes; any change of them raises TornError naming the file."""
-    line, newline, seal = data.partition(b"\n")
-    if seal != hashlib.sha256(line + newline).hexdigest().encode() + b"\n":
+    if not is_whole(data):
         raise TornError(f"{name}: torn or changed, its seal does not match")
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = json.loads(data.partition(b"\n")[0], parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise IndexCorruptError(f"{name}: sealed, but not JSON ({error})") from error
     if not isinstance(value, dict):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ TEMPLATES = "template"
 
 
 def write_template(root: Path, data: bytes, info: dict[str, Any]) -> str:
-    """Write a template durably and return its id; the same bytes have the same id and are written once.
+    """Write a template durably and return its id; the same bytes have the same id.
 
     Args:
         root: the index.
@@ -37,10 +38,21 @@ def write_template(root: Path, data: bytes, info: dict[str, Any]) -> str:
         "sha256": hashlib.sha256(data).hexdigest(),
         "info": info,
     }
-    files.create_if_absent(folder / f"{name}.template", data, staging=staging)
-    files.create_if_absent(folder / f"{name}.json", seal.dumps(about), staging=staging)
-    read_template(root, name)
+    _keep(folder / f"{name}.template", data, lambda found: _fingerprint(found) == name, staging)
+    _keep(folder / f"{name}.json", seal.dumps(about), seal.is_whole, staging)
     return name
+
+
+def _keep(path: Path, data: bytes, is_whole: Callable[[bytes], bool], staging: Path) -> None:
+    """Write a file unless it is there and whole; a crash, where there are no hard links, may have left a part of it."""
+    try:
+        whole = is_whole(files.read(path))
+    except IndexCorruptError:
+        whole = False
+    if whole:
+        files.sync_file(path)
+    else:
+        files.put(path, data, staging=staging)
 
 
 def read_template(root: Path, name: str) -> bytes:
