@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from vidsearch.archives._entries import MAX_ENTRIES, Member, Reader, Refused, member_or_refused
+from vidsearch.archives.entries import MAX_ENTRIES, Member, Reader, Refused, member_or_refused
 
 BLOCK_BYTES = 512
 MAX_EXTENSION_BYTES = 1 << 20  # of a long name or of extended attributes

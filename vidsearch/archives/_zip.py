@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from vidsearch.archives._entries import DEFLATED, MAX_ENTRIES, STORED, Member, Reader, Refused, member_or_refused
+from vidsearch.archives.entries import DEFLATED, MAX_ENTRIES, STORED, Member, Reader, Refused, member_or_refused
 from vidsearch.errors import DecodeError
 
 MAX_DIRECTORY_BYTES = 1 << 28

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vidsearch.archives import _tar, _zip
-from vidsearch.archives._entries import DEFLATED, Member, Reader, Refused
+from vidsearch.archives.entries import DEFLATED, Member, Reader, Refused
 from vidsearch.errors import DecodeError
 
 READERS = {".tar": _tar.read_entries, ".zip": _zip.read_entries}

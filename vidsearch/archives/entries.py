@@ -58,7 +58,10 @@ def inner_path(name: str) -> str | None:
 
 def member_or_refused(member: Member) -> Member | Refused:
     """Give a member its clean name, or refuse it."""
-    name = inner_path(member.name)
+    written = member.name.encode(errors="backslashreplace").decode()
+    if written != member.name:
+        return Refused(written, "METADATA_INVALID", "its name is not UTF-8")
+    name = inner_path(written)
     if name is None:
         return Refused(member.name, "PATH_ESCAPE", "its name leads out of the archive")
     return member._replace(name=name)
