@@ -11,6 +11,7 @@ import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -146,14 +147,15 @@ def drop(root: Path, uuid: str) -> None:
     files.remove(doomed)
 
 
-def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full"] = "size") -> Segment:
+def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full", "none"] = "size") -> Segment:
     """Open a segment.
 
     Args:
         root: the index.
         ref: as the manifest names it.
         verify: "size" checks SEGMENT.json and the length of each file now; `Segment.check` the hashes, later or never. "full" hashes every
-            file now, vectors included (about a second a gigabyte).
+            file now, vectors included (about a second a gigabyte). "none" opens what is left of a damaged segment: a file of another length
+            raises IndexCorruptError only when it is asked for.
 
     Raises:
         IndexCorruptError: a file is missing or not what its hash says; names the file.
@@ -162,7 +164,7 @@ def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full"]
     folder = root / SEGMENTS / checked_uuid(ref.uuid)
     if not files.is_folder(folder):
         raise IndexCorruptError(f"{folder}: missing, or not a folder")
-    segment = Segment(folder, ref)
+    segment = Segment(folder, ref, lenient=verify == "none")
     if verify == "full":
         segment.check(segment.file_names)
     return segment
@@ -176,7 +178,7 @@ class Segment:
         info: what was given to `write`.
     """
 
-    def __init__(self, folder: Path, ref: SegmentRef) -> None:
+    def __init__(self, folder: Path, ref: SegmentRef, *, lenient: bool = False) -> None:
         path = folder / "SEGMENT.json"
         data = files.read(path, limit_bytes=seal.LIMIT_BYTES)
         if hashlib.sha256(data).hexdigest() != ref.sha256:
@@ -197,11 +199,14 @@ class Segment:
         self._folder = folder
         self.uuid = ref.uuid
         self.rows = ref.rows
-        self._maps = {name: self._map(name, promised) for name, promised in self._digests.items()}
+        self._maps: dict[str, memoryview] = {}
         self._checked: set[str] = set()
+        for name in self._digests:
+            with suppress(*((IndexCorruptError,) if lenient else ())):
+                self._maps[name] = self._map(name)
 
-    def _map(self, name: str, promised: Digest) -> memoryview:
-        data = files.map_bytes(self._folder / name)
+    def _map(self, name: str) -> memoryview:
+        data, promised = files.map_bytes(self._folder / name), self._promised(name)
         files.compare(self._folder / name, Digest(len(data), promised.sha256), promised)
         return data
 
@@ -213,7 +218,7 @@ class Segment:
         for name in names:
             if name not in self._checked:
                 promised = self._promised(name)
-                files.compare(self._folder / name, Digest(promised.size, hashlib.sha256(self._maps[name]).hexdigest()), promised)
+                files.compare(self._folder / name, Digest(promised.size, hashlib.sha256(self.map_file(name)).hexdigest()), promised)
                 self._checked.add(name)
 
     @property
@@ -243,15 +248,15 @@ class Segment:
 
     def check_rows(self, rows: Iterable[int]) -> None:
         """Compare the checksums of some rows' vectors; damage raises IndexCorruptError."""
-        data, width = self._maps["vectors.f16"], 2 * self.dim
-        sums = np.frombuffer(self._maps["vectors.crc32"], dtype="<u4")
+        data, width = self.map_file("vectors.f16"), 2 * self.dim
+        sums = np.frombuffer(self.map_file("vectors.crc32"), dtype="<u4")
         for row in rows:
             if zlib.crc32(data[row * width : (row + 1) * width]) != sums[row]:
                 raise IndexCorruptError(f"{self._folder / 'vectors.f16'}: row {row} changed since it was written, its CRC-32 differs")
 
     def _checked_map(self, name: str) -> memoryview:
         self.check([name])
-        return self._maps[name]
+        return self.map_file(name)
 
     @property
     def index_files(self) -> tuple[str, ...]:
@@ -310,8 +315,7 @@ class Segment:
 
     def map_file(self, name: str) -> memoryview:
         """Return a file's bytes, read from the disk as they are touched; read-only, its length checked and its hash only by `check`."""
-        self._promised(name)
-        return self._maps[name]
+        return self._maps[name] if name in self._maps else self._map(name)
 
     def read_file(self, name: str) -> bytes:
         """Return a file's bytes, their hash checked: parse these, not the file."""
@@ -323,6 +327,10 @@ class Segment:
         if name not in self._digests:
             raise IndexCorruptError(f"{self._folder}: has no {name}; its files are {', '.join(sorted(self._digests))}")
         return self._digests[name]
+
+    def record(self) -> pa.Table:
+        """Return rows.parquet, from which all else that is known of the rows was made."""
+        return read_table(self._folder / "rows.parquet", self.read_file("rows.parquet"))
 
     def quarantine(self) -> pa.Table:
         """Return what could not be indexed."""
