@@ -8,6 +8,7 @@ each row is written anew once for each power of eight its index grows by, and ad
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from indexer.merge import Merged, commit_merged, merge, quantization_error
 from indexer.probes import Probes, probes_for
 from vidsearch.captions import store
 from vidsearch.corpus import Corpus
-from vidsearch.errors import ConflictError
+from vidsearch.errors import ConflictError, IndexCorruptError
 from vidsearch.indexes.base import kind_for, sample_rows
 from vidsearch.registry import names, plugin
 from vidsearch.storage import garbage
@@ -33,6 +34,8 @@ MAX_SAMPLE_ROWS = 262_144  # 0.8 GB at 768 dimensions
 RECALIBRATE = 2.0  # times the rows there were at the last calibration
 DELETED_SHARE = 0.2  # of a segment's rows, from which on it is written anew without them
 TRIES = 5  # when other processes fold the same index
+
+log = logging.getLogger(__name__)
 
 EncodeTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
@@ -100,7 +103,13 @@ def _fold_segments(root: Path, factory: str | None, seed: int, probes: Callable[
     groups = _groups(index, kind, compact=compact, everything=train and index.manifest.template is not None)
     merged: list[Merged] = []
     for group in groups:
-        one = merge(index, group, kind=kind, template=template)
+        try:
+            one = merge(index, group, kind=kind, template=template)
+        except IndexCorruptError as error:
+            if retrain:
+                raise
+            log.warning("%s; what is stored beside it is left as it is: see `vidsearch repair`", error)
+            continue
         if retrain:
             merged.append(one)  # scores of one template only are merged: all or nothing
         else:
@@ -121,6 +130,7 @@ def _kind(index: Corpus, factory: str | None, *, retrain: bool) -> str:
 def _groups(index: Corpus, kind: str, *, compact: bool, everything: bool) -> list[list[int]]:
     """Return which segments to write anew together: of the wrong kind, much deleted, or one of many of a size."""
     wrong, worn = [], []
+    at_once = compact or kind == "flat"
     tiers: dict[int, list[int]] = {}
     for number, (segment, alive) in enumerate(zip(index.segments, index.alive, strict=True)):
         deleted = segment.rows - alive.count
@@ -129,9 +139,9 @@ def _groups(index: Corpus, kind: str, *, compact: bool, everything: bool) -> lis
         elif deleted > (0 if compact else DELETED_SHARE * segment.rows):
             worn.append(number)
         elif segment.rows <= FOLDED_ROWS // 2:
-            tier = 0 if kind == "flat" or compact else int(math.log(max(1, segment.rows), TIER))
-            tiers.setdefault(tier, []).append(number)
-    many = [number for tier in tiers.values() if len(tier) >= (2 if kind == "flat" or compact else TIER) for number in tier]
+            tiers.setdefault(0 if at_once else int(math.log(max(1, segment.rows), TIER)), []).append(number)
+    enough = 2 - len(wrong) - len(worn) if at_once else TIER
+    many = [number for tier in tiers.values() if len(tier) >= enough for number in tier]
     groups: list[list[int]] = []
     rows = 0
     for number in [*wrong, *worn, *many]:

@@ -21,7 +21,7 @@ class Gathered:
         self._parts = parts
         self._starts = np.cumsum([0, *map(len, parts)])
         self._order = order
-        self.shape = (int(self._starts[-1]), parts[0].shape[1])
+        self.shape = (int(self._starts[-1]) if order is None else len(order), parts[0].shape[1])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -37,7 +37,7 @@ class Gathered:
         return taken
 
     def in_order(self, order: npt.NDArray[np.int64]) -> Gathered:
-        """Return the same rows in another order."""
+        """Return the same rows in another order, or some of them."""
         return Gathered(self._parts, order)
 
     def as_vectors(self) -> Halves:
