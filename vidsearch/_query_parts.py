@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from vidsearch.archives.members import exists
 from vidsearch.errors import QueryError
 
 _BOOST = re.compile(r"(?s)(.*[^\\])\^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf))", re.IGNORECASE)
@@ -27,7 +28,7 @@ class Media:
     """A picture, or a part of a video, to find clips like it.
 
     Attributes:
-        path: the file.
+        path: the file; it may lie in an archive: `shards/00000.tar/key.mp4`.
         start_s, end_s: of a video, half-open, seconds from its first instant; None is its end.
     """
 
@@ -53,7 +54,7 @@ class Media:
         The time is a temporal fragment of Media Fragments URI 1.0 (W3C, 2012, section 4.2.1): seconds or [hh:]mm:ss.
         """
         match = _FRAGMENT.fullmatch(text)
-        if match is None or "\0" in text or Path(text).exists():
+        if match is None or "\0" in text or exists(Path(text)):
             return cls(Path(text))
         path, start, end = match.groups()
         if not start and end is None:
@@ -89,7 +90,7 @@ def example(name: str) -> str | Media:
         return name
     try:
         media = Media.parse(name)
-        return media if media.path.exists() else name
+        return media if exists(media.path) else name
     except OSError:  # a name that no file can have
         return name
 

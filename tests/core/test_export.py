@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,18 @@ def test_a_path_stays_inside_the_media_folder(media, video, found):
     else:
         with opened:
             assert opened.read() == found
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_video_inside_an_archive_goes_into_the_shard(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("d/v.webm", b"video in a zip file " * 50)
+    index = made(tmp_path / "index", np.eye(3), video=["a.zip/d/v.webm", "a.zip/d/no.webm", "a.zip/../../v.webm"])
+    done, _ = write_export(index, Subset(), tmp_path / "set", "webdataset", media_root=tmp_path)
+    assert done.media == {"written": 1, "missing": 1, "refused": 1}
+    with tarfile.open(tmp_path / "set-000000.tar") as tar:
+        (video,) = [name for name in tar.getnames() if name.endswith(".webm")]
+        assert tar.extractfile(video).read() == b"video in a zip file " * 50
 
 
 def test_an_id_that_is_no_key_gets_one(tmp_path):

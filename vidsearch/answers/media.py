@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidsearch._query_parts import Media
+from vidsearch.archives.members import is_member
 from vidsearch.config import Space
 from vidsearch.decoders.base import Span
 from vidsearch.encoders import load_encoder
@@ -47,7 +48,7 @@ def encode(media: Media, encoder: Encoder) -> Vector:
     from vidsearch.decoders._stills import is_still, read_still
 
     try:
-        if not media.path.is_file():
+        if not media.path.is_file() and not is_member(media.path):
             raise InputNotFoundError(f"no file {media.path}")
         frames = _still(media, read_still(media.path), encoder) if is_still(media.path) else _moving(media, encoder)
     except DecodeError as error:

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from vidsearch.archives.members import open_member, split
 from vidsearch.curate.export import Records, Sink, json_of, refuse_existing
+from vidsearch.errors import DecodeError
 from vidsearch.storage import files
 
 SHARD_ROWS = 10_000
@@ -77,7 +79,9 @@ class _Shards:
             self.media[found] = self.media.get(found, 0) + 1
             return
         with found:
-            self._add(f"{key}{Path(video).suffix.lower() or '.mp4'}", found, os.fstat(found.fileno()).st_size)
+            size_bytes = found.seek(0, os.SEEK_END)
+            found.seek(0)
+            self._add(f"{key}{Path(video).suffix.lower() or '.mp4'}", found, size_bytes)
         self.media["written"] = self.media.get("written", 0) + 1
 
     def _add(self, name: str, file: IO[bytes], size_bytes: int) -> None:
@@ -121,14 +125,16 @@ def open_inside(root: Path, video: str) -> IO[bytes] | str:
 
     Args:
         root: the folder, resolved.
-        video: relative to it.
+        video: relative to it; it may lie in an archive there.
     """
     try:
         path = (root / video).resolve()
         if not video or not path.is_relative_to(root):
             return "refused" if video else "missing"
+        if split(path):
+            return open_member(path)
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except (OSError, ValueError, RuntimeError):  # a name no file can have; a circle of links
+    except (OSError, ValueError, RuntimeError, DecodeError):  # a name no file can have; a circle of links; no such member
         return "missing"
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
