@@ -9,10 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
+from vidsearch.corpus import Corpus
 from vidsearch.engine import Index
+from vidsearch.errors import IndexCorruptError
+from vidsearch.storage.ledger import Ledger
+from vidsearch.storage.template import read_about
 from vidsearch.tables import console, plain
 
 COMMON_VALUES = 6
+DRIFTED = 1.15  # times what codes missed at their training
+OUTGROWN = 8  # times the clips there were at the training: the lists are then too long by as much
 FEW_VALUES = 1000  # a text column with more distinct values than this gets a count, not a list
 
 
@@ -30,6 +36,9 @@ def describe(index: Index) -> dict[str, Any]:
         "segments": len(index.segments),
         "search": ", ".join(f"{number} × {kind}" for kind, number in sorted(kinds.items())),
         "recall": _recall(index),
+        "deleted": index.slots - len(index),
+        "training": training(index),
+        "ledger": _ledger(index),
         "model": index.space.model,
         "encoder": index.space.encoder,
         "preset": index.space.preset.name,
@@ -41,6 +50,39 @@ def describe(index: Index) -> dict[str, Any]:
         "skipped": list(index.skipped),
         "columns": [_column(index, name) for name in (index.schema.names if index.segments else [])],
     }
+
+
+def training(index: Corpus) -> dict[str, Any] | None:
+    """Return how well the codes fit the clips there are: what they miss of the vectors, at the training and now, and whether to train anew.
+
+    None where there are no codes, or their kind does not say.
+    """
+    if index.manifest.template is None:
+        return None
+    try:
+        about = read_about(index.root, index.manifest.template)
+    except IndexCorruptError:
+        return None
+    errors = [
+        (segment.rows, float(segment.info["quantization_error"])) for segment in index.segments if segment.info.get("quantization_error")
+    ]
+    then, rows = float(about.get("quantization_error") or 0.0), int(about.get("rows") or 0)
+    if not errors or not then:
+        return None
+    now = sum(count * error for count, error in errors) / sum(count for count, _ in errors)
+    drifted, outgrown = now > DRIFTED * then, len(index) > OUTGROWN * rows
+    reason = f"the codes miss {now:.1%} of the vectors, {then:.1%} when they were trained" if drifted else ""
+    if outgrown:
+        reason = f"{len(index):,} clips share lists that were made for {rows:,}"
+    return {"rows": rows, "error": then, "error_now": round(now, 6), "retrain": drifted or outgrown, "reason": reason}
+
+
+def _ledger(index: Index) -> dict[str, int] | None:
+    """Return the books of the builds: planned = done + pending; None where none kept any."""
+    books = Ledger.from_settings(index.manifest.settings)
+    if books is None:
+        return None
+    return {"planned": books.planned.clips, "done": books.done.clips, "pending": books.all_pending.clips}
 
 
 def _recall(index: Index) -> dict[str, Any] | None:
@@ -81,6 +123,12 @@ def print_description(described: dict[str, Any]) -> None:
         interval = f"{recall['low']:.2f}–{recall['high']:.2f}"
         found = f"{recall['recall']:.3f} ({interval}) of the ten nearest; {recall['queries']} queries: {recall['source']}"
         facts.add_row("recall", plain(f"{found}; {recall['codes_compared']:.0%} of the codes compared"))
+    if described["deleted"]:
+        facts.add_row("deleted", f"{described['deleted']:,} clips, whose data goes with `vidsearch compact`")
+    if (books := described["ledger"]) is not None and books["pending"]:
+        facts.add_row("build", f"{books['planned']:,} clips planned, {books['done']:,} done, {books['pending']:,} pending")
+    if (trained := described["training"]) is not None and trained["retrain"]:
+        facts.add_row("codes", plain(f"{trained['reason']}; train them anew with `vidsearch compact --retrain`"))
     facts.add_row("model", plain(f"{described['model']}, preset {described['preset']}, {described['dim']} dimensions"))
     facts.add_row("space", described["space"][:12])
     facts.add_row("size", f"{described['size_bytes'] / 1e6:,.1f} MB, {described['bytes_per_clip']:,} bytes a clip")

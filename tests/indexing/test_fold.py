@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from indexer.fold import fold, index_kind
+from indexer.merge import commit_merged, merge
 from indexer.rows import clips_table
 from vidsearch import Index, open_index
 from vidsearch.config import Space, viclip_preset
-from vidsearch.errors import UsageError
+from vidsearch.corpus import Corpus
+from vidsearch.describe import training
+from vidsearch.errors import ConflictError, QueryError, UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 from vidsearch.storage.quarantine import quarantine_table
+from vidsearch.upkeep.delete import delete
 
 DIM = 16
 
@@ -172,3 +176,97 @@ def test_queries_of_any_float_type_are_answered_alike(root):
     for found, same_found in zip(index.nearest(queries, 5), index.nearest(queries.astype(np.float64), 5), strict=True):
         assert np.array_equal(found.rows, same_found.rows)
         assert same_found.scores.dtype == np.float32
+
+
+def test_clips_deleted_while_segments_are_written_anew_stay_deleted(root, monkeypatch):
+    rng = np.random.default_rng(6)
+    add_segment(root, clustered(rng, 600), first=0)
+    add_segment(root, clustered(rng, 400), first=600)
+    delete(root, clip_ids=["c5"])
+    index = Corpus(root)
+    merged = merge(index, [0, 1], kind="flat", template=None)
+    delete(root, clip_ids=["c7", "c650"])  # by another process, meanwhile
+    commit_merged(root, [merged])
+    after = open_index(root)
+    gone = {"c5", "c7", "c650"}
+    assert {name for name in ids(after) if name not in gone} == {f"c{n}" for n in range(1000)} - gone
+    assert len(after) == 997
+    for name in gone:
+        with pytest.raises(QueryError):
+            after.row_of(name)
+
+
+def test_two_who_write_the_same_segments_anew_do_not_both_succeed(root):
+    rng = np.random.default_rng(6)
+    add_segment(root, clustered(rng, 30), first=0)
+    add_segment(root, clustered(rng, 30), first=30)
+    index = Corpus(root)
+    one, other = (merge(index, [0, 1], kind="flat", template=None) for _ in range(2))
+    commit_merged(root, [one])
+    with pytest.raises(ConflictError, match="run the command again"):
+        commit_merged(root, [other])
+    assert sorted(ids(open_index(root))) == sorted(f"c{n}" for n in range(60))
+    assert not (root / "segments" / other.segment.uuid).exists()
+
+
+def test_compacting_leaves_one_segment_without_deleted_rows(root):
+    rng = np.random.default_rng(7)
+    add_segment(root, clustered(rng, 1000), first=0)
+    fold(root, index_factory="ivfpq")
+    for number in range(3):
+        add_segment(root, clustered(rng, 30), first=1000 + 30 * number)
+        fold(root)
+    delete(root, clip_ids=["c4", "c1001"])
+    assert len(open_index(root).segments) > 2
+    fold(root, compact=True, grace_s=0)
+    after = open_index(root)
+    (segment,) = after.segments
+    assert (segment.rows, segment.info["index"]) == (1088, "ivfpq")
+    assert sorted(ids(after)) == sorted(f"c{n}" for n in range(1090) if n not in (4, 1001))
+    version = after.manifest.version
+    fold(root, compact=True, grace_s=0)
+    assert open_index(root).manifest.version == version  # nothing left to do
+
+
+def test_much_deleted_segments_are_written_anew_without_being_asked(root):
+    add_segment(root, clustered(np.random.default_rng(7), 100), first=0)
+    delete(root, clip_ids=[f"c{n}" for n in range(10)])
+    fold(root)
+    assert open_index(root).slots == 90  # with the deletion's own segment
+    assert len(open_index(root)) == 90
+
+
+def test_an_index_whose_data_has_drifted_says_so_and_trains_anew_from_what_is_stored(root):
+    rng = np.random.default_rng(8)
+    add_segment(root, clustered(rng, 1500), first=0)
+    fold(root, index_factory="ivfpq")
+    before = training(open_index(root))
+    assert (before["retrain"], before["rows"]) == (False, 1500)
+    assert before["error_now"] == pytest.approx(before["error"], rel=0.1)
+    add_segment(root, clustered(np.random.default_rng(99), 6000), first=1500)  # other centres
+    fold(root)
+    drifted = open_index(root)
+    found = training(drifted)
+    assert found["retrain"]
+    assert "when they were trained" in found["reason"]
+    queries = rng.standard_normal((5, DIM)).astype(np.float32)
+    exact = answers(drifted, queries, exact=True)
+    fold(root, retrain=True, grace_s=0)
+    after = open_index(root)
+    assert after.manifest.template != drifted.manifest.template
+    assert training(after)["error_now"] < found["error_now"]
+    assert not training(after)["retrain"]
+    assert {segment.info["template"] for segment in after.segments} == {after.manifest.template}
+    assert same(answers(after, queries, exact=True), exact)
+    assert [path.stem for path in (root / "template").glob("*.template")] == [after.manifest.template]
+
+
+def test_a_query_during_a_fold_is_answered_from_the_version_it_opened(root):
+    rng = np.random.default_rng(9)
+    add_segment(root, clustered(rng, 600), first=0, language=["en", "zh"] * 300)
+    add_segment(root, clustered(rng, 400), first=600, language=["ko"] * 400)
+    opened = open_index(root)
+    fold(root, index_factory="ivfpq", grace_s=0)
+    queries = rng.standard_normal((5, DIM)).astype(np.float32)
+    assert same(answers(opened, queries, where="language = 'zh'"), answers(open_index(root), queries, where="language = 'zh'", exact=True))
+    assert opened.segments[0].record().num_rows == 600

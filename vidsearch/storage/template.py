@@ -64,5 +64,11 @@ def read_template(root: Path, name: str) -> bytes:
     return data
 
 
+def read_about(root: Path, name: str) -> dict[str, Any]:
+    """Return what was written about a template's training; missing or changed, it raises IndexCorruptError naming the file."""
+    info = seal.read_sealed(root / TEMPLATES / f"{checked_uuid(name)}.json").get("info")
+    return info if isinstance(info, dict) else {}
+
+
 def _fingerprint(data: bytes) -> str:
     return str(uuid.UUID(bytes=hashlib.sha256(data).digest()[:16]))
