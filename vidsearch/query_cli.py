@@ -70,13 +70,15 @@ def print_answers(index: Index, queries: Sequence[Query], output: str, *, explai
         explain: say on stderr how each answer was found: lines with a table, a JSON object a question without.
         numbered: put the question's number, from 1, before each hit.
     """
-    for reason in index.skipped:
-        typer.echo(f"warning: {reason}", err=True)
-    number = 0
+    said = number = 0
     columns: list[str] = []
     for start in range(0, len(queries), TOGETHER):
         group = queries[start : start + TOGETHER]
-        for query, hits in zip(group, index.ask(group), strict=True):
+        answers = index.ask(group)  # which may find further damage
+        for reason in index.skipped[said:]:
+            typer.echo(f"warning: {reason}", err=True)
+        said = len(index.skipped)
+        for query, hits in zip(group, answers, strict=True):
             number += 1
             _print(query, hits, output, number if numbered else None, columns)
             _print_about(hits, output, explain)

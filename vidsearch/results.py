@@ -136,14 +136,22 @@ class Hits(Sequence[Hit]):
         return self.hits[position]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return one flat object a hit, see `Hit.to_json`."""
-        return [hit.to_json() for hit in self.hits]
+        """Return one flat object a hit, see `Hit.to_json`; where damaged segments were left out, each says `"partial": true`."""
+        partial = {"partial": True} if self.skipped else {}
+        return [hit.to_json() | partial for hit in self.hits]
 
     def explain(self) -> dict[str, Any]:
         """Return how the answer was found, ready for JSON."""
         found = asdict(self.certificate) if self.certificate else {"plan": "none", "reason": self.plan, "rows": self.rows, "matching": 0}
         total = {"total": self.total.rows, "total_is_exact": self.total.exact}
-        return {**found, **total, "timings_ms": self.timings_ms, "parts": dict(self.parts), "cursor": self.cursor}
+        return {
+            **found,
+            **total,
+            "timings_ms": self.timings_ms,
+            "parts": dict(self.parts),
+            "cursor": self.cursor,
+            "skipped": list(self.skipped),
+        }
 
     def to_table(self) -> pa.Table:
         """Return the hits as a pyarrow.Table, one row a hit."""

@@ -44,10 +44,12 @@ def find(root: Path, *, grace_s: float = GRACE_S, versions: int = VERSIONS) -> l
         versions: newest versions that are kept however old they are, at least 1.
 
     Raises:
+        NotAnIndexError: no index there.
         IndexCorruptError: a version that is to be kept cannot be read: what it names is not known.
     """
     if grace_s < 0 or versions < 1:
         raise UsageError(f"a grace of {grace_s:g} s and {versions} versions: the grace must be 0 or more, the versions 1 or more")
+    manifests.read(root)  # or there is no index here
     now = time.time()
     known = manifests.versions(root)
     kept = _kept(root, known, now - grace_s, versions)
