@@ -1,26 +1,38 @@
-"""Videos to index: read rows → plan jobs → decode → embed → write segments → fold small segments together.
+"""Videos to index: read rows → plan → decode or take the caption → embed → write segments → fold small segments together.
 
-Decoding runs in worker processes that fill a ring of slots, embedding in a thread, so the slower of the two sets the pace.
+Decoding runs in worker processes that fill a ring of slots, embedding in a thread, writing in another, so the slowest sets the pace.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+from indexer.captions import embed_captions
+from indexer.commits import Commits
 from indexer.fold import fold, index_kind
-from indexer.jobs import Clip, KnownBad, bad_row_id, plan_work
-from indexer.readers.base import BadRow
+from indexer.jobs import Way
+from indexer.known import RETRY, KnownBad, KnownRows
+from indexer.plan import WorkList
+from indexer.readers.base import Block
+from indexer.room import ensure_room
 from indexer.run import Run
-from indexer.sources import find_sources, read_rows
+from indexer.shots import parse_split
+from indexer.sources import Sources, find_sources, read_rows
 from indexer.summary import Summary
 from indexer.workers import DecodePool
 from vidsearch.encoders.base import Encoder
 from vidsearch.engine import Index, open_index
-from vidsearch.errors import SpaceMismatchError
+from vidsearch.errors import IndexCorruptError, SpaceMismatchError, UsageError
+from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage.ledger import Ledger, Tally, recount
+from vidsearch.storage.manifest import Manifest
+
+Progress = Callable[[Summary], None]
 
 
 def build(
@@ -30,11 +42,14 @@ def build(
     encoder: Encoder,
     metadata: str | Path | None = None,
     videos: str | Path | None = None,
+    from_captions: bool = False,
+    split: str = "scenes",
     decoder: str = "pyav",
     workers: int = 1,
     index_factory: str | None = None,
     seed: int = 0,
-    progress: Callable[[Summary], None] = lambda summary: None,
+    max_quarantine: float | None = None,
+    progress: Progress = lambda summary: None,
 ) -> Summary:
     """Index the clips of a folder that are not indexed yet, and return what was done.
 
@@ -46,39 +61,61 @@ def build(
         encoder: makes the vectors; an index takes those of one model and preset only.
         metadata: the file of rows, when it is not found in `source`.
         videos: the folder of the video files, when it is not `source`.
+        from_captions: index rows whose video is not there by their caption; when it is there, the next run replaces the vector.
+        split: how to cut videos that no row describes: "scenes", "window:5s" or "none".
         decoder: a plug-in of vidsearch.decoders.
         workers: decode processes.
         index_factory: a FAISS factory string in place of the sizes chosen from the number of clips.
         seed: of the template's training.
+        max_quarantine: the share of the clips tried that may fail, 0 to 1; None for any.
         progress: called after each clip and each idle moment.
 
     Raises:
         InputNotFoundError, UsageError: there is nothing to index, or it cannot be read.
         SpaceMismatchError: the index at `out` was made with another model or preset.
+        QuarantineLimitError: more than `max_quarantine` of the clips failed; the others are committed.
+        OSError: ENOSPC, the disk is nearly full; what was embedded is committed.
     """
     started = time.monotonic()
     root = Path(out)
+    if max_quarantine is not None and not 0 <= max_quarantine <= 1:
+        raise UsageError(f"max_quarantine {max_quarantine!r} must be a share from 0 to 1, such as 0.05")
+    cut = parse_split(split).kind != "none"
     sources = find_sources(Path(source), metadata=metadata, videos=videos)
+    ensure_room(root)
     index = _open_or_create(root, encoder)
-    work = plan_work(read_rows(sources), videos=sources.videos, indexed=_indexed(index), quarantined=_quarantined(index))
-    run = Run(root, sources.videos, encoder, decoder, progress)
-    summary = run.summary
-    summary.planned, summary.already, summary.duplicates = work.clips, work.already, work.duplicates
-    summary.left_out = sum(1 for video in sources.list_videos() if video not in work.videos) if sources.files else 0
-    summary.skipped.update(work.known_bad)
-    for row in work.bad:
-        run.skip(_bad_record(row))
-    for clip in work.missing:
-        run.skip(_missing_record(clip))
-    try:
-        with DecodePool(encoder.preset, workers=workers, decoder=decoder) as pool:
-            run.jobs(pool, work.jobs)
-    except KeyboardInterrupt:
-        summary.interrupted = True
-        run.collect()
-    finally:
-        run.thread.shutdown()
-        run.commit()  # whatever went wrong, what was embedded is kept
+    summary = Summary()
+    known, bad = KnownRows(root), KnownBad((segment.quarantine() for segment in index.segments), index.manifest.settings.get(RETRY) or ())
+    known.see(index.manifest)
+    scratch = root / files.STAGING / f"{uuid.uuid4()}.plan"
+    with WorkList(rows=known, bad=bad, videos=sources.videos, scratch=scratch, from_captions=from_captions, cut=cut) as work:
+        _plan(work, sources, summary, progress)
+        name = _name_of(sources)
+        _open_books(root, name, work.fresh)
+        commits = Commits(root, dim=encoder.dim, source=name, known={segment.uuid for segment in index.segments}, summary=summary)
+        run = Run(
+            commits,
+            encoder,
+            summary,
+            videos=sources.videos,
+            decoder=decoder,
+            are_fresh=work.are_fresh,
+            progress=progress,
+            max_quarantine=max_quarantine,
+        )
+        try:
+            run.quarantine(work.rows(Way.QUARANTINE))
+            embed_captions(run, work.rows(Way.EMBED_CAPTION))
+            if work.videos:
+                summary.stage = "decoding"
+                with DecodePool(encoder.preset, workers=workers, decoder=decoder) as pool:
+                    run.jobs(pool, work.jobs(), split=split)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+            run.collect()
+        finally:
+            run.thread.shutdown()
+            commits.close()  # whatever went wrong, what was embedded is kept
     if not summary.interrupted:
         timer = time.perf_counter()
         fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts)
@@ -87,6 +124,46 @@ def build(
     summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
     summary.wall_s = time.monotonic() - started
     return summary
+
+
+def _plan(work: WorkList, sources: Sources, summary: Summary, progress: Progress) -> None:
+    """Read all rows, and count what is to be done."""
+    summary.stage = "reading rows"
+    unnamed = set(sources.list_videos()) if sources.files else set()
+    for summary.read in work.read(_noting_names(read_rows(sources), unnamed)):
+        progress(summary)
+    summary.planned, summary.uncut, summary.already, summary.duplicates = work.clips, work.uncut, work.already, work.duplicates
+    summary.skipped.update(work.known_bad)
+    summary.left_out = len(unnamed)
+
+
+def _noting_names(blocks: Iterable[Block], unnamed: set[str]) -> Iterator[Block]:
+    """Pass on blocks, and take the videos they name off a set."""
+    for block in blocks:
+        if unnamed:
+            unnamed.difference_update(block.clips["video"].unique().to_pylist(), (row.video for row in block.bad))
+        yield block
+
+
+def _name_of(sources: Sources) -> str:
+    """Return what the ledger calls an input: 16 hex digits over where it lies."""
+    places = [str(path.resolve()) for path in (*sources.files, sources.videos)]
+    return hashlib.sha256("\n".join(places).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _open_books(root: Path, source: str, work: Tally) -> None:
+    """Note in the manifest what this run sets out to do; an index that has no ledger yet gets one of what it holds."""
+
+    def change(manifest: Manifest) -> Manifest:
+        before = Ledger.from_settings(manifest.settings)
+        ledger = (before or Ledger(recount(open_index(root).segments) if manifest.segments else Tally())).plan(source, work)
+        return (
+            manifest
+            if before is not None and ledger.to_json() == before.to_json()
+            else manifest.with_settings(ledger.into(manifest.settings))
+        )
+
+    manifests.commit(root, change)
 
 
 def _open_or_create(root: Path, encoder: Encoder) -> Index:
@@ -98,27 +175,8 @@ def _open_or_create(root: Path, encoder: Encoder) -> Index:
             f"{root} holds vectors of {index.space.model}, preset {index.space.preset.name} (space {index.space.id[:12]}); "
             f"{encoder.space.model}, preset {encoder.preset.name} ({encoder.space.id[:12]}) cannot be added; give --out another folder"
         )
+    if index.skipped:
+        raise IndexCorruptError(
+            f"{index.skipped[0]}; nothing is added to a damaged index: its clips would come twice. Run `vidsearch repair`"
+        )
     return index
-
-
-def _indexed(index: Index) -> set[str]:
-    return {name for segment in index.segments for name in segment.read_columns(["clip_id"])["clip_id"].to_pylist()}
-
-
-def _quarantined(index: Index) -> dict[str, KnownBad]:
-    known = {}
-    for segment in index.segments:
-        for row in segment.quarantine().select(["clip_id", "reason", "size_bytes", "mtime_ns"]).to_pylist():
-            name = row.pop("clip_id")
-            known[name] = KnownBad(**row)
-    return known
-
-
-def _bad_record(row: BadRow) -> dict[str, Any]:
-    place = {"clip_id": bad_row_id(row), "video": row.video}
-    return {**place, "reason": row.reason, "detail": row.detail[:500], "size_bytes": 0, "mtime_ns": 0}
-
-
-def _missing_record(clip: Clip) -> dict[str, Any]:
-    place = {"clip_id": clip.id, "video": clip.video, "start_s": None, "end_s": None}
-    return {**place, "reason": "NOT_FOUND", "detail": f"no video {clip.video}", "size_bytes": 0, "mtime_ns": 0}

@@ -35,6 +35,7 @@ KNOWN_TYPES = {
     SHOTS: pa.int32(),
 }
 
+
 def clips_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows as a table: the core columns, then all others that any row has, each with one type."""
     return table_of(rows, CORE_SCHEMA)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
+
+Stage = Literal["reading rows", "decoding", "embedding", "writing"]
 
 
 @dataclass
@@ -11,20 +14,28 @@ class Summary:
     """What a run did; the command prints it, and progress is shown from it while it grows.
 
     Attributes:
+        read: rows read so far, before anything else is known.
         planned, indexed, failed: clips of this run; the first is the sum of the others when it ends.
-        already: clips that an earlier run indexed.
+        by_caption: clips among those indexed whose video is not there.
+        uncut: videos still to be cut, whose clips are not counted yet.
+        already: rows whose clip an earlier run indexed.
         duplicates: rows that name a clip a second time.
         left_out: video files that no row names.
         skipped, examples: clips and rows not indexed, by reason, and the stories of the first three; the quarantine has all.
         decode_s, embed_s, write_s: seconds spent in each stage; decoding in all workers together.
         wall_s: seconds from start to end.
+        stage, queued: what the run is busy with; clips decoded and not yet taken.
+        waits: seconds that the run waited for each stage: the one it waits for most holds it up.
         rows, size_bytes, index_kind: of the whole index afterwards.
         interrupted: ended by Ctrl-C; what is counted was committed.
     """
 
+    read: int = 0
     planned: int = 0
     indexed: int = 0
     failed: int = 0
+    by_caption: int = 0
+    uncut: int = 0
     already: int = 0
     duplicates: int = 0
     left_out: int = 0
@@ -34,6 +45,9 @@ class Summary:
     embed_s: float = 0.0
     write_s: float = 0.0
     wall_s: float = 0.0
+    stage: str = ""
+    queued: int = 0
+    waits: dict[Stage, float] = field(default_factory=lambda: {"reading rows": 0.0, "decoding": 0.0, "embedding": 0.0, "writing": 0.0})
     rows: int = 0
     size_bytes: int = 0
     index_kind: str = ""

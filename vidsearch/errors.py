@@ -6,6 +6,7 @@ VidsearchError             exit code 2
 │   └── QueryError         a query that cannot be asked
 ├── InputNotFoundError     a file or folder that was named is not there (FileNotFoundError)
 ├── ConflictError          exit 75: another process changed the same segments first
+├── QuarantineLimitError   exit 7: more of the input cannot be decoded than was allowed for
 ├── MissingExtraError      an optional library is not installed (ImportError)
 ├── DecodeError            one video cannot be decoded; carries a reason code
 ├── NotAnIndexError        exit 5: no index there
@@ -48,6 +49,12 @@ class ConflictError(VidsearchError):
     """Another process changed the same segments first; nothing is lost, and the same command does it anew."""
 
     exit_code = 75
+
+
+class QuarantineLimitError(VidsearchError):
+    """More of the clips that were tried cannot be decoded than the caller allows for; what could be is committed."""
+
+    exit_code = 7
 
 
 class MissingExtraError(VidsearchError, ImportError):

@@ -1,8 +1,8 @@
-import os
+"""Rows that wait, and the jobs they become."""
 
 import pyarrow as pa
 
-from indexer.jobs import KnownBad, bad_row_id, file_state, plan_work
+from indexer.jobs import bad_rows_in, bad_rows_of, clips_of, file_state, jobs_of, rows_of
 from indexer.readers.base import PLACE_SCHEMA, BadRow, Block, clip_id, clip_key
 
 
@@ -13,35 +13,36 @@ def row(source, video, start_s=0.0, end_s=None, there=True):
 A1, A2, B1 = row("a", "a.mp4", 0, 1), row("a", "a.mp4", 1, 2), row("b", "b.mp4")
 
 
-def plan(rows, tmp_path, *, indexed=(), quarantined=None):
-    clips = [row for row in rows if not isinstance(row, BadRow)]
-    block = Block(pa.Table.from_pylist(clips, PLACE_SCHEMA), [row for row in rows if isinstance(row, BadRow)])
-    return plan_work([block], videos=tmp_path, indexed=set(indexed), quarantined=quarantined or {})
+def block(*rows, uncut=False):
+    return Block(pa.Table.from_pylist(list(rows), PLACE_SCHEMA), uncut=uncut)
 
 
-def test_clips_of_one_video_become_one_job(tmp_path):
-    work = plan([A1, B1, A2], tmp_path)
-    assert [(job.video, job.spans) for job in work.jobs] == [("a.mp4", ((0, 1), (1, 2))), ("b.mp4", ((0, None),))]
-    assert work.clips == 3
+def test_clips_of_one_video_become_one_job_in_order_of_first_appearance():
+    jobs = list(jobs_of(rows_of(block(B1, A1, A2, row("b", "b.mp4", 5, 6)))))
+    assert [(job.video, job.spans) for job in jobs] == [("b.mp4", ((0, None), (5, 6))), ("a.mp4", ((0, 1), (1, 2)))]
 
 
-def test_indexed_and_repeated_rows_are_counted_and_left_out(tmp_path):
-    work = plan([A1, A1, A2], tmp_path, indexed=[clip_id(A2["key"])])
-    assert (work.clips, work.already, work.duplicates) == (1, 1, 1)
+def test_a_video_to_be_cut_is_a_job_of_its_own():
+    (job,) = jobs_of(rows_of(block(B1, uncut=True)))
+    assert job.clips == ()
+    assert (job.video, job.uncut.id) == ("b.mp4", clip_id(B1["key"]))
 
 
-def test_a_quarantined_clip_waits_until_its_file_changes(tmp_path):
-    (tmp_path / "b.mp4").write_bytes(b"bad")
-    known = {clip_id(B1["key"]): KnownBad("DECODE_ERROR", *file_state(tmp_path / "b.mp4"))}
-    assert plan([B1], tmp_path, quarantined=known).known_bad == {"DECODE_ERROR": 1}
-    os.utime(tmp_path / "b.mp4", ns=(1, 1))
-    assert plan([B1], tmp_path, quarantined=known).clips == 1
+def test_clips_carry_the_metadata_and_nothing_of_the_plan():
+    table = block(A1, B1).clips.append_column("caption", pa.array(["a dog", None]))
+    first, second = clips_of(rows_of(Block(table)))
+    assert first.metadata == {"caption": "a dog"}
+    assert second.metadata == {"caption": None}
+    assert (first.id, first.video, first.start_s, first.end_s, first.fresh) == (clip_id(A1["key"]), "a.mp4", 0, 1, True)
 
 
-def test_a_known_bad_row_is_not_reported_as_new(tmp_path):
-    row = BadRow("x", "x.mp4", "NOT_FOUND", "no video")
-    assert plan([row], tmp_path).bad == [row]
-    assert plan([row], tmp_path, quarantined={bad_row_id(row): KnownBad("NOT_FOUND", 0, 0)}).bad == []
+def test_bad_rows_keep_their_reason_and_rows_without_a_video_get_one():
+    bad = [BadRow("x", "x.mp4", "PATH_ESCAPE", "outside"), BadRow("y", "", "METADATA_INVALID", "line 3")]
+    waiting = list(bad_rows_in(bad_rows_of(Block(PLACE_SCHEMA.empty_table(), bad))))
+    assert [(row.clip.video, row.reason, row.detail) for row in waiting] == [(b.video, b.reason, b.detail) for b in bad]
+    assert len({row.clip.id for row in waiting}) == 2
+    (missing,) = bad_rows_in(rows_of(block(row("c", "c", there=False))))
+    assert (missing.reason, missing.detail) == ("NOT_FOUND", "no video c")
 
 
 def test_clip_ids_depend_on_source_and_times_alone():
@@ -50,11 +51,7 @@ def test_clip_ids_depend_on_source_and_times_alone():
     assert len(clip_id(A1["key"])) == 20
 
 
-def test_a_clip_without_its_video_is_told_apart_from_rows_that_are_wrong(tmp_path):
-    work = plan([row("c", "c", there=False)], tmp_path)
-    assert [clip.video for clip in work.missing] == ["c"]
-    assert not work.bad
-    assert (
-        plan([row("c", "c", there=False)], tmp_path, quarantined={clip_id(clip_key("c", 0, None)): KnownBad("NOT_FOUND", 0, 0)}).missing
-        == []
-    )
+def test_the_state_of_a_file_that_is_not_there_is_nothing(tmp_path):
+    assert file_state(tmp_path / "none.mp4") == (0, 0)
+    (tmp_path / "a.mp4").write_bytes(b"abc")
+    assert file_state(tmp_path / "a.mp4")[0] == 3

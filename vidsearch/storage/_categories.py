@@ -13,6 +13,7 @@ from pyarrow import types
 
 from vidsearch.selection import Ids, Selection, Words, everything, has_bits, nothing, pack, with_bits, word_count
 from vidsearch.storage._column import Array, Column, Encoded, Rows
+from vidsearch.storage._wanted import Wanted
 
 MAX_VALUES = 4096
 COMMON_SHARE = 32  # a value of at least that part of the rows has a bitmap: no more than its list would take
@@ -134,6 +135,15 @@ class Category(Column):
         """Return the rows that have a value."""
         code = self.code_of.get(text)
         return nothing(self.rows) if code is None else self.rows_with((code,))
+
+    def find(self, wanted: Wanted) -> Array:
+        """Return the first row of each text, (m,) int64, -1 where no row has it."""
+        rows = np.full(len(wanted), -1, dtype=np.int64)
+        for place, text in enumerate(wanted.texts):
+            code = self.code_of.get(text)
+            if code is not None and self.counts[code]:
+                rows[place] = self.rows_with((code,)).ids[0]
+        return rows
 
     def tally(self, selection: Selection) -> dict[Any, int]:
         """Return how many selected rows have each value, None among them; values that none has are left out."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from functools import cached_property
 from itertools import count
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from vidsearch.selection import Selection, nothing
 from vidsearch.storage._column import Array, Column, Encoded, Rows, valid_mask, valid_words
+from vidsearch.storage._wanted import Hashes, Wanted, hash_texts
 
 GATHERED_SHARE = 16  # a smaller part of the texts is gathered one by one, so that the others need not be read from the disk
-
-Hashes = npt.NDArray[np.uint64]
 
 
 def encode(column: pa.Array, codes: Array, dictionary: pa.Array) -> Encoded:
@@ -43,15 +39,10 @@ def _injective_hashes(dictionary: pa.Array) -> tuple[Hashes, int]:
     """Return a hash for each text, no two the same, and the seed that gives them: the first that does."""
     texts = [text.encode() for text in dictionary.to_pylist()]
     for seed in count():
-        hashes = _hashes(texts, seed)
+        hashes = hash_texts(texts, seed)
         if len(np.unique(hashes)) == len(texts):
             return hashes, seed
     raise AssertionError  # `count` does not end
-
-
-def _hashes(texts: Iterable[bytes], seed: int) -> Hashes:
-    salt, blake2b = seed.to_bytes(8, "little"), hashlib.blake2b
-    return np.frombuffer(b"".join(blake2b(text, digest_size=8, salt=salt).digest() for text in texts), dtype="<u8")
 
 
 class Text(Column):
@@ -62,7 +53,7 @@ class Text(Column):
     def rows_of(self, text: str) -> Selection:
         """Return the rows that have a text; as no two texts of the column share a hash, one row tells for all."""
         encoded = text.encode(errors="surrogatepass")
-        wanted = _hashes((encoded,), self._seed)[0]
+        wanted = hash_texts((encoded,), self._seed)[0]
         start, stop = self._hashes.searchsorted(wanted), self._hashes.searchsorted(wanted, side="right")
         if start == stop:
             return nothing(self.rows)
@@ -71,6 +62,22 @@ class Text(Column):
         first, last = int(self._ends[row]), int(self._ends[row + 1])
         same = last - first == len(encoded) and first >= 0 and self._texts[first:last].tobytes() == encoded
         return found if same else nothing(self.rows)
+
+    def find(self, wanted: Wanted) -> Array:
+        """Return the first row of each text, (m,) int64, -1 where no row has it."""
+        rows = np.full(len(wanted), -1, dtype=np.int64)
+        if not len(self._hashes) or not len(wanted):
+            return rows
+        order, hashes = wanted.hashes(self._seed)
+        places = np.minimum(self._hashes.searchsorted(hashes), len(self._hashes) - 1)
+        hits = np.flatnonzero(self._hashes[places] == hashes)
+        found = self._hashed[places[hits]]
+        if len(found) and int(found.max()) >= self.rows:
+            raise self.parts.damaged(f"row {found.max()} of {self.rows}")
+        texts = [wanted.encoded[place] for place in order[hits].tolist()]
+        same = [slice_ == text for slice_, text in zip(self._slices(found), texts, strict=True)]
+        rows[order[hits][same]] = found[same]
+        return rows
 
     def cells(self, rows: Rows) -> list[Any]:
         try:
