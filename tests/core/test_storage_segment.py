@@ -24,8 +24,9 @@ from vidsearch.errors import FormatVersionError, IndexCorruptError, UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import seal, template
 from vidsearch.storage._rows_file import ROW_GROUP_ROWS
+from vidsearch.storage._segment_writer import FILES
 from vidsearch.storage.manifest import SegmentRef
-from vidsearch.storage.segment import FILES, Segment, drop, open_segment, write
+from vidsearch.storage.segment import Segment, drop, open_segment, write
 
 SPACE = Space("viclip", "ViCLIP-B-16", "ab" * 32, 1, viclip_preset("eval"), 8)
 ROWS = 2 * ROW_GROUP_ROWS + 100
