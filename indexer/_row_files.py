@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from indexer.readers.internvid import COLUMN_OF, parse_seconds
+from indexer.readers._times import parse_seconds
+from indexer.readers._values import COLUMN_OF
 from indexer.rows import KNOWN_TYPES, clips_table
 from vidsearch.errors import InputNotFoundError, UsageError
 

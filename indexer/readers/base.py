@@ -6,6 +6,10 @@ A plug-in file `readers/NAME.py` defines two functions:
         Whether this reader understands that file or folder. Looks at a few bytes, not at all of it.
     read(path: Path, videos: Path) -> Iterator[Block]
         The clips it names, streamed; `videos` is the folder that holds the video files.
+
+and may define a third, where to read several files at once costs less than one after the other:
+
+    read_all(paths: Sequence[Path], videos: Path) -> Iterator[Block]
 """
 
 from __future__ import annotations
@@ -75,10 +79,16 @@ def clip_id(key: str) -> str:
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:ID_DIGITS]
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, as columns of text need."""
+    return name.isascii() or not any("\udc80" <= character <= "\udcff" for character in name)
+
+
 def list_videos(folder: Path) -> Iterator[str]:
     """Yield the video files below a folder, relative to it, in a stable order; hidden folders and index folders are left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not (Path(parent) / name / "FORMAT").exists())
+        below = os.path.relpath(parent, folder)
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                yield str((Path(parent) / name).relative_to(folder))
+            if not name.startswith(".") and name[name.rfind(".") :].lower() in VIDEO_SUFFIXES:
+                yield name if below == "." else f"{below}/{name}"

@@ -1,200 +1,179 @@
-"""InternVid rows, as JSON lines or Parquet, with the clips they name.
+"""Rows of InternVid, and of any other data set that names videos by an id or a path: JSON lines, a JSON array, CSV or Parquet.
 
-Names of fields, of files and their odd cases: OpenGVLab/InternVideo, Data/InternVid, and the parsers people published for it. A clip lies
-on disk as `{YoutubeID}_{Start}_{End}.mp4` (cut; `-` or `_` may stand for the colons), as a whole video `{YoutubeID}.mp4` to be cut by
-the row's timestamps, or where a path column says. The id is the first 11 characters and may hold or begin with `_` and `-`.
+Names of fields, of files and their odd cases: OpenGVLab/InternVideo, Data/InternVid, and the parsers people published for it. Everything
+is done for whole columns; `_places.py` says where clips lie, `_values.py` what columns are called.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from indexer.readers.base import PLACE_SCHEMA, BadRow, Block, clip_key, list_videos
-from indexer.rows import table_of
-from vidsearch.errors import InputNotFoundError, UsageError
+from indexer.readers._paths import Paths
+from indexer.readers._places import Found, Places, Rows, Wanted
+from indexer.readers._raw import Raw
+from indexer.readers._records import UNDERSTOOD, column_names, is_format, read_raw
+from indexer.readers._streams import format_of
+from indexer.readers._times import Seconds, key_parts, parse_times
+from indexer.readers._values import (
+    COLUMN_OF,
+    NUMBERS,
+    PLACED,
+    RESERVED,
+    TEXTS,
+    CsvTypes,
+    Wrong,
+    known_columns,
+    numbers,
+    row_numbers,
+    texts,
+)
+from indexer.readers._video_files import VideoFiles
+from indexer.readers.base import PLACE_SCHEMA, BadRow, Block
+from vidsearch.errors import InputNotFoundError
 
-SUFFIXES = (".jsonl", ".parquet")
-COLUMN_OF = {
-    "youtubeid": "youtube_id",
-    "videoid": "youtube_id",
-    "start_timestamp": "start",
-    "start_sec": "start",
-    "end_timestamp": "end",
-    "end_sec": "end",
-    "caption": "caption",
-    "aesthetic_score": "aesthetic",
-    "umt_score": "umt_score",
-    "clip_score": "clip_score",
-    "language": "language",
-    "lang": "language",
-    "category": "type",
-    "type": "type",
-    "video_path": "path",
-    "file_path": "path",
-    "path": "path",
-    "file": "path",
-    "video": "path",
-}
-NUMBERS = frozenset({"aesthetic", "umt_score", "clip_score"})
-RESERVED = frozenset({"key", "there", "clip_id", "start_s", "end_s", "duration_s", "source_start_s", "source_end_s"})
-ID_LENGTH = 11
-TIMESTAMP = re.compile(r"(\d+)[:_-](\d{1,2})[:_-](\d{1,2}(?:\.\d+)?)")
-CUT_CLIP = re.compile(rf"(.{{{ID_LENGTH}}})_{TIMESTAMP.pattern}_{TIMESTAMP.pattern}")
-BATCH_ROWS = 8192
+__all__ = ["COLUMN_OF", "NUMBERS", "RESERVED", "UNDERSTOOD", "read", "read_all", "recognises"]
 
-Record = dict[str, Any]
+BLOCK_ROWS = 16_384
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row of the file has a YouTube id and a caption or timestamps."""
-    if path.suffix not in SUFFIXES or not path.is_file():
+    """Whether the rows of a file name videos, by an id or a path, with captions or times.
+
+    Raises:
+        UsageError: the file is one of rows by its name, and is damaged from the start.
+    """
+    if not path.is_file() or not is_format(path):
         return False
-    try:
-        first = next(_records(path), (0, None))[1]
-    except (UsageError, pa.ArrowInvalid):
-        return False
-    return first is not None and {"youtube_id", "start"} <= {COLUMN_OF.get(name.lower()) for name in first}
+    known = set(known_columns(column_names(path)).values())
+    return bool(known & {"youtube_id", "path"}) and bool(known & {"caption", "start"})
 
 
 def read(path: Path, videos: Path) -> Iterator[Block]:
-    if not path.is_file():
-        raise InputNotFoundError(f"no metadata file {path}; give a .jsonl or .parquet file")
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"metadata file {path.name} has the suffix {path.suffix!r}; choose from {', '.join(SUFFIXES)}")
-    files = VideoFiles(videos)
-    rows = (_row_of(record, f"{path.name}:{number}", files) for number, record in _records(path))
-    while block := list(islice(rows, BATCH_ROWS)):
-        clips = [row for row in block if not isinstance(row, BadRow)]
-        yield Block(table_of(clips, PLACE_SCHEMA), [row for row in block if isinstance(row, BadRow)])
+    return read_all([path], videos)
 
 
-def _row_of(record: Record | None, place: str, files: VideoFiles) -> Record | BadRow:
-    if record is None:
-        return BadRow(place, "", "METADATA_INVALID", f"{place}: not a JSON object")
-    return _row(record, place, files)
+def read_all(paths: Sequence[Path], videos: Path) -> Iterator[Block]:
+    """Yield the rows of several files whose videos lie in one folder, which is listed once at most."""
+    files, resolver = VideoFiles(videos), Paths(videos)
+    for path in paths:
+        if not path.is_file():
+            raise InputNotFoundError(f"no metadata file {path}; give one with the suffix {UNDERSTOOD}")
+        reader = _Reader(path, Places(files, resolver, path, alone=len(paths) == 1))
+        for raw in read_raw(path):
+            yield from reader.blocks(raw)
 
 
-class VideoFiles:
-    """The video files of a folder, found by what rows know of them."""
+class _Reader:
+    """One file of rows on its way to blocks."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
-        self.whole: dict[str, str] = {}
-        self.cut: dict[tuple[str, int, int], str] = {}
-        for video in list_videos(folder):
-            stem = Path(video).stem
-            match = CUT_CLIP.fullmatch(stem)
-            if match:
-                times = match.groups()[1:]
-                self.cut.setdefault((match[1], _milliseconds(times[:3]), _milliseconds(times[3:])), video)
-            elif len(stem) == ID_LENGTH:
-                self.whole.setdefault(stem, video)
+    def __init__(self, path: Path, places: Places) -> None:
+        self.path, self.places = path, places
+        self.guessed = CsvTypes() if format_of(path)[0] in (".csv", ".tsv") else None
 
-    def inside(self, path: str) -> str | None:
-        """Return a path column's value relative to the folder; None when it points out of it or is a URL."""
-        if "://" in path or "\0" in path:
-            return None
-        resolved = (self.folder / path).resolve()
-        return str(resolved.relative_to(self.folder)) if resolved.is_relative_to(self.folder) else None
+    def blocks(self, raw: Raw) -> Iterator[Block]:
+        bad = [_bad(f"{self.path.name}:{number}", text) for number, text in raw.faults]
+        if bad:
+            yield Block(PLACE_SCHEMA.empty_table(), bad)
+        for first in range(0, raw.table.num_rows, BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            yield self._block(raw.table.slice(first, BLOCK_ROWS).combine_chunks(), raw.numbers[part], raw.rows[part])
 
-    def exists(self, video: str) -> bool:
-        return (self.folder / video).exists()
+    def _block(self, table: pa.Table, lines: Rows, rows: Rows) -> Block:
+        wanted, metadata, wrong = self._said(table, rows)
+        found = self.places.find(wanted)
+        reasons = dict.fromkeys(found.escaped, "PATH_ESCAPE")
+        for row in found.escaped:
+            wrong[row] = f"{_at(wanted.paths, row)} lies outside the videos' folder; name it with --videos"
+        videos = pc.coalesce(pa.array(found.videos, pa.string()), wanted.ids)
+        for row in np.flatnonzero(videos.is_null().to_numpy(zero_copy_only=False)).tolist():
+            wrong.setdefault(row, "names no video, neither by an id nor by a path")
+        bad = []
+        for row in sorted(wrong):
+            path, place = _at(wanted.paths, row), f"{self.path.name}:{lines[row]}"
+            source = f"{_at(wanted.ids, row) or path or place}@{place}"
+            bad.append(_bad(place, wrong[row], source=source, video=path, reason=reasons.get(row, "METADATA_INVALID")))
+        clips = _clips(wanted, found, videos, metadata)
+        if wrong:
+            good = np.ones(len(lines), np.bool_)
+            good[list(wrong)] = False
+            clips = clips.filter(pa.array(good))
+        return Block(clips, bad)
 
+    def _said(self, table: pa.Table, rows: Rows) -> tuple[Wanted, dict[str, pa.Array], Wrong]:
+        """Return what rows say of their clips' places, their other columns, and what is wrong with which row."""
+        called = {known: name for name, known in known_columns(table.column_names).items()}
+        columns = {known: table[name].chunk(0) for known, name in called.items()}
+        wrong: Wrong = {}
 
-def _row(record: Record, place: str, files: VideoFiles) -> Record | BadRow:
-    fields = _named(record)
-    path, youtube_id = fields.pop("path", None), fields.get("youtube_id")
-    source = str(youtube_id or path or place)
-    try:
-        start, end = parse_seconds(fields.pop("start", None)), parse_seconds(fields.pop("end", None))
-        metadata = {name: _value(name, value) for name, value in fields.items()}
-    except ValueError as error:
-        return BadRow(f"{source}@{place}", str(path or ""), "METADATA_INVALID", f"{place}: {error}")
-    if path is not None:
-        video = files.inside(str(path))
-        if video is None:
-            return BadRow(
-                f"{source}@{place}", str(path), "PATH_ESCAPE", f"{place}: {path} lies outside the videos' folder; name it with --videos"
-            )
-        return _clip(clip_key(video, start or 0.0, end), video, start or 0.0, end, metadata, there=files.exists(video))
-    metadata = {**metadata, "source_start_s": start, "source_end_s": end}
-    key = clip_key(source, start or 0.0, end)
-    cut = None if start is None or end is None else files.cut.get((source, round(start * 1000), round(end * 1000)))
-    if cut is not None:
-        return _clip(key, cut, 0.0, None, metadata)
-    return _clip(key, files.whole.get(source, source), start or 0.0, end, metadata, there=source in files.whole)
+        def note(known: str, faults: Wrong) -> None:
+            for row, text in faults.items():
+                wrong.setdefault(row, f"column {called[known]!r}: {text}")
 
-
-def _clip(key: str, video: str, start_s: float, end_s: float | None, metadata: Record, *, there: bool = True) -> Record:
-    return {"key": key, "video": video, "there": there, "start_s": start_s, "end_s": end_s, **metadata}
-
-
-def _named(record: Record) -> Record:
-    fields: Record = {}
-    for name, value in record.items():
-        known = COLUMN_OF.get(name.lower(), name)
-        if known not in RESERVED:
-            fields.setdefault(known, value)
-    return fields
-
-
-def _value(name: str, value: Any) -> Any:
-    if name in NUMBERS:
-        number = None if value in (None, "") else float(value)
-        return None if number is None or math.isnan(number) else number
-    if value is None or isinstance(value, str | bool | int | float):
-        return str(value) if value is not None and name in ("youtube_id", "caption", "language", "type") else value
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def parse_seconds(value: Any) -> float | None:
-    """Return seconds of "HH:MM:SS.mmm" or of a number; anything else raises ValueError."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, str) and (match := TIMESTAMP.fullmatch(value.strip())):
-        return _milliseconds(match.groups()) / 1000
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"time {value!r} is neither HH:MM:SS.mmm nor seconds") from None
-    if not 0 <= seconds < 1e7:
-        raise ValueError(f"time {value!r} is not within 0 to 10,000,000 seconds")
-    return seconds
+        times = []
+        for name in ("start", "end"):
+            seconds, faults = parse_times(columns.get(name, pa.nulls(len(table))))
+            note(name, faults)
+            times.append(seconds)
+        metadata: dict[str, pa.Array] = {}
+        for name, column in columns.items():
+            if name in NUMBERS:
+                metadata[name], faults = numbers(column)
+                note(name, faults)
+            elif name in TEXTS - PLACED:
+                metadata[name] = texts(column)
+            elif name not in PLACED and not pa.types.is_null(column.type):
+                metadata[name] = self.guessed.typed(name, column) if self.guessed else column
+        for row in np.flatnonzero(times[1] <= times[0]).tolist():
+            wrong.setdefault(row, f"the clip ends at {times[1][row]:.3f} s, not after its start at {times[0][row]:.3f} s")
+        ids, paths = (texts(columns.get(name, pa.nulls(len(table)))) for name in ("youtube_id", "path"))
+        wanted = Wanted(
+            ids=pc.if_else(pc.equal(ids, ""), None, ids),
+            paths=paths if "path" in columns else None,
+            captions=metadata.get("caption"),
+            start_s=times[0],
+            end_s=times[1],
+            rows=row_numbers(columns["row"], rows) if "row" in columns else rows,
+        )
+        return wanted, metadata, wrong
 
 
-def _milliseconds(parts: tuple[str | Any, ...]) -> int:
-    hours, minutes, seconds = parts
-    return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000)
+def _clips(wanted: Wanted, found: Found, videos: pa.Array, metadata: dict[str, pa.Array]) -> pa.Table:
+    """Return the columns of a block, rows that are wrong among them."""
+    start_s, end_s = (_nullable(times) for times in wanted.times)
+    start = pc.fill_null(start_s, 0.0)
+    whole = pa.array(found.cut & found.there)
+    columns = {
+        "key": pc.binary_join_element_wise(
+            pc.coalesce(wanted.ids, videos),
+            pc.fill_null(key_parts(wanted.start_s), "0.000"),
+            pc.fill_null(key_parts(wanted.end_s), "end"),
+            "|",
+        ),
+        "video": videos,
+        "there": pa.array(found.there),
+        "start_s": pc.if_else(whole, 0.0, start),
+        "end_s": pc.if_else(whole, None, end_s),
+    }
+    if wanted.ids.null_count < len(wanted.ids):
+        metadata = {"youtube_id": wanted.ids, **metadata}
+    if start_s.null_count < len(start_s) or end_s.null_count < len(end_s):
+        metadata = {**metadata, "source_start_s": start_s, "source_end_s": end_s}
+    fields = [*PLACE_SCHEMA, *(pa.field(name, column.type) for name, column in metadata.items())]
+    return pa.Table.from_arrays([*columns.values(), *metadata.values()], schema=pa.schema(fields))
 
 
-def _records(path: Path) -> Iterator[tuple[int, Record | None]]:
-    """Yield each row's number, from 1, and the row; None for a line that is no JSON object."""
-    if path.suffix == ".parquet":
-        number = 0
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH_ROWS):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield number, record
-        return
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, _json_object(line)
+def _nullable(seconds: Seconds) -> pa.Array:
+    return pa.array(seconds, mask=np.isnan(seconds))
 
 
-def _json_object(line: str) -> Record | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+def _at(texts: pa.Array | None, row: int) -> str:
+    return "" if texts is None else texts[row].as_py() or ""
+
+
+def _bad(place: str, text: str, *, source: str | None = None, video: str = "", reason: str = "METADATA_INVALID") -> BadRow:
+    return BadRow(source or place, video, reason, f"{place}: {text}")

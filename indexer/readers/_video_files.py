@@ -1,0 +1,143 @@
+"""The video files of a folder, found by what rows know of them: compact enough for ten million files, looked up a column at a time.
+
+What names a clip or a video becomes 19 bytes: the YouTube id and two times in milliseconds where the file is named by them, else a hash.
+The sorted keys and the names lie in two flat arrays, about 90 bytes a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from indexer.readers._members import archive_members
+from indexer.readers._times import TIMESTAMP, milliseconds
+from indexer.readers.base import is_text, list_videos
+
+ID_LENGTH = 11
+KEY_BYTES = ID_LENGTH + 8
+WHOLE = 0xFFFFFFFF  # in place of both times: the file is the whole video
+CUT_CLIP = re.compile(rf"([!-~]{{{ID_LENGTH}}})_{TIMESTAMP.pattern}_{TIMESTAMP.pattern}", re.ASCII)
+NUMBERED = re.compile(r"(\d{1,12})(?:_(.+))?", re.ASCII | re.DOTALL)
+CAPTION_LENGTH = 50  # characters of the caption in a file's name
+NAMES_AT_ONCE = 65_536
+
+Keys = npt.NDArray[np.bytes_]
+
+
+@dataclass(frozen=True, slots=True)
+class CutName:
+    """A file's name that tells what the file was cut from: id, and times in milliseconds."""
+
+    youtube_id: str
+    start_ms: int
+    end_ms: int
+
+
+def cut_name(video: str) -> CutName | None:
+    """Return what `{YoutubeID}_{Start}_{End}.mp4` says; None for any other name."""
+    match = CUT_CLIP.fullmatch(PurePosixPath(video).stem)
+    if match is None:
+        return None
+    times = match.groups()[1:]
+    start_ms, end_ms = milliseconds(*times[:3]), milliseconds(*times[3:])
+    return CutName(match[1], start_ms, end_ms) if max(start_ms, end_ms) < WHOLE else None
+
+
+def time_keys(ids: npt.NDArray[np.uint8], start_ms: npt.NDArray[np.int64], end_ms: npt.NDArray[np.int64]) -> Keys:
+    """Return the keys of clips, (n,): ids (n, 11) bytes, times in milliseconds; WHOLE for whole videos."""
+    parts = [ids, *(times.astype(">u4").view(np.uint8).reshape(-1, 4) for times in (start_ms, end_ms))]
+    return np.ascontiguousarray(np.concatenate(parts, axis=1)).view(f"S{KEY_BYTES}").reshape(-1)
+
+
+def odd_key(kind: str, *parts: object) -> bytes:
+    """Return the key of a file that is named by anything but the id and times: a hash."""
+    text = "\0".join([kind, *map(str, parts)])
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def caption_part(caption: str) -> str:
+    """Return what is the same in a caption and in a file's name made of it: its letters and digits."""
+    return "".join(character for character in caption[:CAPTION_LENGTH].lower() if character.isalnum())
+
+
+class VideoFiles:
+    """The videos below a folder; the folder is listed when the first is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    def find(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """Return the number of the file that each key names, (n,); -1 for none."""
+        known, numbers, _, _ = self._map
+        if not len(known):
+            return np.full(len(keys), -1)
+        places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[places] == keys, numbers[places], -1)
+
+    def find_one(self, kind: str, *parts: object) -> int:
+        return int(self.find(np.array([odd_key(kind, *parts)], f"S{KEY_BYTES}"))[0]) if kind in self.kinds else -1
+
+    @property
+    def names(self) -> pa.LargeStringArray:
+        """All files, relative to the folder, by their number."""
+        return self._map[2]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of odd names there are; without them nobody need look for any."""
+        return self._map[3]
+
+    @cached_property
+    def _map(self) -> tuple[Keys, npt.NDArray[np.int64], pa.LargeStringArray, frozenset[str]]:
+        keys: list[Keys] = []
+        numbers: list[npt.NDArray[np.int64]] = []
+        names: list[pa.LargeStringArray] = []
+        kinds: set[str] = set()
+        videos, first = filter(is_text, chain(list_videos(self.folder), archive_members(self.folder))), 0
+        while block := list(islice(videos, NAMES_AT_ONCE)):
+            made = [(number, key) for number, video in enumerate(block, first) for key in _keys_of(video, kinds)]
+            numbers.append(np.array([number for number, _ in made], np.int64))
+            keys.append(np.array([key for _, key in made], f"S{KEY_BYTES}"))
+            names.append(pa.array(block, pa.large_string()))
+            first += len(block)
+        if not names:
+            return np.zeros(0, f"S{KEY_BYTES}"), np.zeros(0, np.int64), pa.array([], pa.large_string()), frozenset()
+        unique, places = np.unique(np.concatenate(keys), return_index=True)  # of files of one name the first
+        return unique, np.concatenate(numbers)[places], pa.concat_arrays(names), frozenset(kinds)
+
+
+def _keys_of(video: str, kinds: set[str]) -> Iterator[bytes]:
+    """Yield all that rows may call a file by; `kinds` gathers the odd ones."""
+    cut = cut_name(video)
+    if cut is not None:
+        yield _time_key(cut.youtube_id, cut.start_ms, cut.end_ms)
+        return
+    path = PurePosixPath(video)
+    stem, folder = path.stem, path.parent.name
+    odd: list[tuple[object, ...]] = []
+    if len(stem.encode()) == ID_LENGTH:
+        yield _time_key(stem, WHOLE, WHOLE)
+    else:
+        odd.append(("id", stem))
+    if len(stem) > ID_LENGTH + 1 and stem[ID_LENGTH] == "_":
+        odd.append(("caption", stem[:ID_LENGTH], caption_part(stem[ID_LENGTH + 1 :])))
+    if numbered := NUMBERED.fullmatch(stem):
+        odd.append(("row" if numbered[2] else "clip", folder, int(numbered[1])))
+        if numbered[2] and len(numbered[2]) == ID_LENGTH:
+            odd.append(("row and id", numbered[2]))
+    kinds.update(str(kind) for kind, *_ in odd)
+    for kind, *parts in odd:
+        yield odd_key(str(kind), *parts)
+
+
+def _time_key(youtube_id: str, start_ms: int, end_ms: int) -> bytes:
+    return youtube_id.encode() + start_ms.to_bytes(4, "big") + end_ms.to_bytes(4, "big")
