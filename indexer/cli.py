@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from indexer.summary import Summary
 
 EXIT_INTERRUPTED = 130
-QUIET_REPORT_S = 10.0  # without a terminal, a line of progress this often
+
+
+class Source(StrEnum):
+    """What vectors are made of."""
+
+    videos = "videos"
+    captions = "captions"
 
 
 def index(
@@ -29,6 +35,13 @@ def index(
     out: Annotated[Path | None, typer.Option("--out", help="Where the index goes. [default: SHARDS/index]")] = None,
     metadata: Annotated[Path | None, typer.Option("--metadata", help="The file of rows, if it lies elsewhere.")] = None,
     videos: Annotated[Path | None, typer.Option("--videos", help="The folder of the videos, if it is another.")] = None,
+    source_of_vectors: Annotated[
+        Source, typer.Option("--from", help="captions: rows whose video is not there are indexed by their caption until it is.")
+    ] = Source.videos,
+    split: Annotated[str, typer.Option("--split", help="How to cut videos that no row describes: scenes, window:5s or none.")] = "scenes",
+    max_quarantine: Annotated[
+        str | None, typer.Option("--max-quarantine", help="Stop when more of the clips fail than this, such as 5%. [default: never]")
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="A checkpoint file or a name from `vidsearch models list`.")] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="How clips become pixels: eval, demo or vbench (ViCLIP). [default: eval]")
@@ -68,33 +81,51 @@ def index(
         return
     if vector_column is not None or queries is not None:
         raise UsageError("--vector-column and --queries go with --vectors FILE")
+    from indexer.live import shown
     from indexer.models import choose_model
     from indexer.pipeline import build
+    from indexer.shots import parse_split
     from indexer.sources import find_sources
     from vidsearch.encoders import load_encoder
 
     share_cores()
     root = out or shards / "index"
-    find_sources(shards, metadata=metadata, videos=videos)  # fail before the model is loaded
+    most = None if max_quarantine is None else parse_share(max_quarantine)
+    parse_split(split)  # fail before the model is loaded
+    find_sources(shards, metadata=metadata, videos=videos)
     if model is None:
         model, made_with, why = choose_model(root)
         preset = preset or made_with
         typer.echo(why, err=True)
     encoder = load_encoder(model, device=device, precision=precision, preset=preset)
-    with _progress() as report, _interruptible():
+    with shown() as report, _interruptible():
         summary = build(
             shards,
             root,
             encoder=encoder,
             metadata=metadata,
             videos=videos,
+            from_captions=source_of_vectors is Source.captions,
+            split=split,
             decoder=decoder,
             workers=workers,
             index_factory=index_factory,
             seed=seed,
+            max_quarantine=most,
             progress=report,
         )
     _finish(summary, root)
+
+
+def parse_share(text: str) -> float:
+    """Read a share such as "5%" or "0.05"; anything not within 0 to 1 raises UsageError."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--max-quarantine {text!r} is not a share; give one such as 5% or 0.05")
+    return share
 
 
 def _index_vectors(
@@ -109,6 +140,7 @@ def _index_vectors(
     factory: str | None,
     seed: int,
 ) -> None:
+    from indexer.live import shown
     from indexer.vectors import build_from_vectors, read_queries
     from vidsearch.encoders import load_encoder
     from vidsearch.storage import manifest as manifests
@@ -119,7 +151,7 @@ def _index_vectors(
     root = out if manifests.exists(out) or not manifests.exists(out / "index") else out / "index"
     asked = None if queries is None else read_queries(queries)
     encoder = None if model is None else load_encoder(model, device="cpu", precision="float32", preset=preset)
-    with _progress() as report, _interruptible():
+    with shown() as report, _interruptible():
         summary = build_from_vectors(
             file,
             root,
@@ -153,6 +185,8 @@ def print_summary(summary: Summary, out: Path) -> None:
 
     per_s = summary.indexed / summary.wall_s if summary.wall_s else 0.0
     typer.echo(f"{summary.indexed:,} clips indexed in {summary.wall_s:,.1f} s ({per_s:,.1f} clips/s); {out} holds {summary.rows:,}")
+    if summary.by_caption:
+        typer.echo(f"{summary.by_caption:,} of them by their caption alone; when a video is there, the same command replaces its vectors")
     if summary.already or summary.duplicates:
         typer.echo(f"{summary.already:,} were there already, {summary.duplicates:,} rows were duplicates")
     for reason, number in summary.skipped.most_common():
@@ -168,47 +202,6 @@ def print_summary(summary: Summary, out: Path) -> None:
     size = f"{summary.size_bytes / max(1, summary.rows):,.0f} bytes a clip"
     kind = "exact search (few clips: every vector is compared)" if summary.index_kind == "flat" else "IVF-PQ with exact re-ranking"
     typer.echo(f"{spent}; {size}; {kind}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Summary], None]]:
-    """Give a function that shows a summary as it grows: a bar on a terminal, a line now and then elsewhere; both on stderr."""
-    if not sys.stderr.isatty():
-        yield _line_reporter()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips  {task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("index", total=None, rate="")
-        started = time.monotonic()
-
-        def show(summary: Summary) -> None:
-            done = _done(summary)
-            bar.update(task, total=summary.planned, completed=done, rate=f"{done / (time.monotonic() - started):.1f}/s")
-
-        yield show
-
-
-def _line_reporter() -> Callable[[Summary], None]:
-    started = shown = time.monotonic()
-
-    def show(summary: Summary) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown < QUIET_REPORT_S:
-            return
-        shown = now
-        rate = _done(summary) / (now - started)
-        left = f"{(summary.planned - _done(summary)) / rate:,.0f} s left" if rate else "waiting for the first clip"
-        typer.echo(f"{_done(summary):,} of {summary.planned:,} clips, {rate:.1f}/s, {left}", err=True)
-
-    return show
-
-
-def _done(summary: Summary) -> int:
-    return min(summary.planned, summary.indexed + summary.failed)
 
 
 @contextmanager
