@@ -16,6 +16,7 @@ import pyarrow.csv as pcsv
 
 from indexer.readers._lines import MAX_LINE_BYTES
 from indexer.readers._raw import MAX_COLUMNS, Raw
+from indexer.readers.base import is_text
 from vidsearch.errors import UsageError
 
 QUOTE, LINE_FEED = b'"\n'
@@ -86,11 +87,11 @@ def _ends(data: bytes) -> npt.NDArray[np.int64]:
 
 
 def _at_once(data: bytes, header: list[str], delimiter: str, line: int, row: int) -> Raw | None:
-    """Return the records of a block in which every one fits the header and no line is empty, else None."""
+    """Return the records of a block in which every one fits the header, no line is empty and every quote is closed, else None."""
     ends = _ends(data)
     starts = np.concatenate([np.zeros(1, np.int64), ends])
     starts = starts[starts < len(data)]
-    if len(starts) and np.diff(starts, append=len(data)).max() > MAX_LINE_BYTES:
+    if (len(starts) and np.diff(starts, append=len(data)).max() > MAX_LINE_BYTES) or data.count(b'"') % 2:
         return None
     try:
         table = pcsv.read_csv(
@@ -131,7 +132,7 @@ def _records(data: bytes, header: list[str], delimiter: str, line: int) -> Itera
     lines = [text + "\n" for text in data.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")]
     begin = 0  # the line the next record begins with
     while begin < len(lines):
-        reader, first = csv.reader(islice(lines, begin, None), delimiter=delimiter), begin
+        reader, first = csv.reader(islice(lines, begin, None), delimiter=delimiter, strict=True), begin
         while True:
             try:
                 record = next(reader, None)
@@ -154,6 +155,6 @@ def _fault(record: list[str], header: list[str]) -> str | None:
     if record and len(record) != len(header):
         return f"{len(record)} columns in place of {len(header)}"
     for column, value in zip(header, record, strict=False):
-        if not value.isascii() and any("\udc80" <= character <= "\udcff" for character in value):
+        if not is_text(value):
             return f"column {column!r} is not UTF-8; save the file as UTF-8"
     return None

@@ -16,6 +16,7 @@ import pyarrow.json as pj
 
 from indexer.readers._lines import MAX_LINE_BYTES, Lines, cut_lines
 from indexer.readers._raw import MAX_COLUMNS, Raw, as_text, column_of
+from indexer.readers.base import is_text
 
 LEARNED_LINES = 64  # from which the first block's columns are learned
 NUMERIC = {pa.int64(), pa.float64()}
@@ -83,6 +84,8 @@ class _Parser:
             raise ValueError(f"but a {type(record).__name__}")
         unknown = record.keys() - self.columns.keys()
         if unknown:
+            if not all(map(is_text, unknown)):
+                return self._record(json.dumps({as_text(name): value for name, value in record.items()}).encode())
             if len(self.columns) + len(unknown) > MAX_COLUMNS:
                 raise ValueError(f"the {MAX_COLUMNS + 1}th column of the file, {min(unknown)[:80]!r}; at most {MAX_COLUMNS}")
             self.columns |= dict.fromkeys((name for name in record if name in unknown), pa.null())
@@ -94,7 +97,7 @@ class _Parser:
             values = [record.get(name) for record in records]
             column = column_of(values)
             self.columns[name] = _wider(known, column.type, plain=_is_plain(values, column))
-            columns.setdefault(as_text(name), column)
+            columns[name] = column
         return pa.table(columns)
 
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from indexer.readers._raw import MAX_COLUMNS, Raw
-from indexer.readers._streams import CutShort
+from indexer.readers._raw import MAX_COLUMNS, Raw, no_rows
 from vidsearch.errors import UsageError
 
 BATCH_ROWS = 16_384
@@ -24,28 +23,37 @@ logger = logging.getLogger(__name__)
 
 
 def read_parquet(path: Path) -> Iterator[Raw]:
-    """Yield the rows of a file; columns of bytes are left out with a warning.
+    """Yield the rows of a file; columns of bytes are left out with a warning, and damage costs the row group it is in.
 
     Raises:
         UsageError: it is no whole Parquet file, or its footer promises more than fits.
-        CutShort: a page is damaged; raised after the rows before it.
     """
     number = 0
     with open_parquet(path) as file:
         columns = _kept(file, path)
         _check_sizes(file, path, columns)
-        batches = file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
-        while True:
+        for groups, end in _groups(file):
             try:
-                batch = next(batches, None)
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+                    table = pa.table({name: _plain(column) for name, column in zip(columns, batch.columns, strict=True)})
+                    rows = np.arange(number, number + batch.num_rows)
+                    yield Raw(table, rows + 1, rows)
+                    number += batch.num_rows
             except (pa.ArrowException, OSError) as error:
-                raise CutShort(f"the Parquet data is damaged ({str(error).splitlines()[0]})") from error
-            if batch is None:
-                break
-            table = pa.table({name: _plain(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)})
-            rows = np.arange(number, number + batch.num_rows)
-            yield Raw(table, rows + 1, rows)
-            number += batch.num_rows
+                yield no_rows((number + 1, f"this row up to row {end} are missing: the data is damaged ({str(error).splitlines()[0]})"))
+            number = end
+
+
+def _groups(file: pq.ParquetFile) -> Iterator[tuple[list[int], int]]:
+    """Yield row groups to read together, small ones several at a time, and the number of rows up to their end."""
+    groups: list[int] = []
+    first = end = 0
+    for group in range(file.metadata.num_row_groups):
+        groups.append(group)
+        end += file.metadata.row_group(group).num_rows
+        if end - first >= BATCH_ROWS or group == file.metadata.num_row_groups - 1:
+            yield groups, end
+            groups, first = [], end
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:

@@ -25,7 +25,7 @@ def _read_json(path: Path) -> Iterator[Raw]:
     chunks = read_chunks(path)
     head = next(chunks, b"")
     whole = chain([head], chunks)
-    return read_json_lines(as_lines(whole) if is_array(head[:HEAD_BYTES]) else whole)
+    yield from read_json_lines(as_lines(whole) if is_array(head[:HEAD_BYTES]) else whole)
 
 
 def _read_csv(path: Path) -> Iterator[Raw]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 CHUNK_BYTES = 1 << 22
+PIECES = 64
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -29,17 +30,24 @@ def read_chunks(path: Path, size_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
     """Yield the decompressed bytes without a byte order mark.
 
     Raises:
-        CutShort: the compressed stream is damaged, or ends too early; raised after the chunks that were whole.
+        CutShort: the compressed stream is damaged, or ends too early; raised after what came before.
     """
+    compression = format_of(path)[1]
     first = True
-    with pa.input_stream(str(path), compression=format_of(path)[1]) as stream:
+    with pa.input_stream(str(path), compression=compression) as stream:
         while True:
+            pieces: list[bytes] = []
+            damage = None
             try:
-                chunk: bytes = stream.read(size_bytes)
+                for _ in range(1 if compression is None else PIECES):  # a read that fails gives nothing of its bytes
+                    pieces.append(stream.read(size_bytes if compression is None else -(-size_bytes // PIECES)))
             except OSError as error:
-                raise CutShort(f"the compressed data is damaged or cut short ({error})") from error
+                damage = error
+            chunk = b"".join(pieces)
+            if chunk:
+                yield chunk.removeprefix(BYTE_ORDER_MARK) if first else chunk
+                first = False
+            if damage is not None:
+                raise CutShort(f"the compressed data is damaged or cut short, rows just before it may be wrong ({damage})") from damage
             if not chunk:
                 return
-            if first:
-                chunk, first = chunk.removeprefix(BYTE_ORDER_MARK), False
-            yield chunk

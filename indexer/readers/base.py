@@ -80,8 +80,8 @@ def clip_id(key: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8, as columns of text need."""
-    return name.isascii() or not any("\udc80" <= character <= "\udcff" for character in name)
+    """Whether a name can be written as UTF-8, as columns of text need: without the bytes of a file's name, or of JSON, that cannot."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def list_videos(folder: Path) -> Iterator[str]:
