@@ -55,12 +55,12 @@ class Commits:
     Args:
         root: the index.
         dim: of its vectors.
-        source: the input, as the ledger names it.
+        source, run: the input and the build, as the ledger names them.
         known: segments that were there when the work was planned: no clip that was fresh then has a row in them.
     """
 
-    def __init__(self, root: Path, *, dim: int, source: str, known: set[str], summary: Summary) -> None:
-        self.root, self._dim, self._source, self._summary = root, dim, source, summary
+    def __init__(self, root: Path, *, dim: int, source: str, run: str, known: set[str], summary: Summary) -> None:
+        self.root, self._dim, self._source, self._run, self._summary = root, dim, source, run, summary
         self._known, self._own = known, set[str]()
         self._rows = KnownRows(root)
         self._part = _Part()
@@ -151,7 +151,8 @@ class Commits:
             twice = _done([*part.planned, *part.unplanned], others, bad)
         ledger = (Ledger.from_settings(manifest.settings) or Ledger()).settle(
             self._source,
-            _tally(part.planned),
+            self._run,
+            done=_tally(part.planned),
             twice=_tally(name for name in part.planned if name in twice),
             added=_tally(name for name in part.unplanned if name not in twice),
         )

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from indexer.gather import Gathered
-from indexer.rows import concatenate
+from indexer.rows import EMBEDDED_FROM, concatenate
 from vidsearch.corpus import Corpus
 from vidsearch.errors import ConflictError, VidsearchError
 from vidsearch.registry import plugin
@@ -157,9 +157,11 @@ def _few_values(column: pa.ChunkedArray | pa.Array) -> bool:
 
 
 def _still_bad(quarantine: pa.Table, rows: pa.Table) -> pa.Table:
-    """Return one entry a clip, the last, without those that have been indexed since."""
+    """Return one entry a clip, the last, without those that have been indexed since; by the caption alone does not count."""
     if not quarantine.num_rows:
         return quarantine
+    if EMBEDDED_FROM in rows.column_names:
+        rows = rows.filter(pc.fill_null(pc.not_equal(rows[EMBEDDED_FROM], "caption"), True))
     indexed = pc.is_in(quarantine["clip_id"], value_set=rows["clip_id"].combine_chunks().cast(pa.string())).to_pylist()
     names = quarantine["clip_id"].to_pylist()
     last = {name: number for number, (name, there) in enumerate(zip(names, indexed, strict=True)) if not there}

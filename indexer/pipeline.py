@@ -87,12 +87,14 @@ def build(
     summary = Summary()
     known, bad = KnownRows(root), KnownBad((segment.quarantine() for segment in index.segments), index.manifest.settings.get(RETRY) or ())
     known.see(index.manifest)
-    scratch = root / files.STAGING / f"{uuid.uuid4()}.plan"
+    name = str(uuid.uuid4())
+    scratch = root / files.STAGING / f"{name}.plan"
     with WorkList(rows=known, bad=bad, videos=sources.videos, scratch=scratch, from_captions=from_captions, cut=cut) as work:
         _plan(work, sources, summary, progress)
-        name = _name_of(sources)
-        _open_books(root, name, work.fresh)
-        commits = Commits(root, dim=encoder.dim, source=name, known={segment.uuid for segment in index.segments}, summary=summary)
+        source_name = _name_of(sources)
+        _open_books(root, source_name, name, work.fresh)
+        there = {segment.uuid for segment in index.segments}
+        commits = Commits(root, dim=encoder.dim, source=source_name, run=name, known=there, summary=summary)
         run = Run(
             commits,
             encoder,
@@ -151,12 +153,12 @@ def _name_of(sources: Sources) -> str:
     return hashlib.sha256("\n".join(places).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _open_books(root: Path, source: str, work: Tally) -> None:
+def _open_books(root: Path, source: str, run: str, work: Tally) -> None:
     """Note in the manifest what this run sets out to do; an index that has no ledger yet gets one of what it holds."""
 
     def change(manifest: Manifest) -> Manifest:
         before = Ledger.from_settings(manifest.settings)
-        ledger = (before or Ledger(recount(open_index(root).segments) if manifest.segments else Tally())).plan(source, work)
+        ledger = (before or Ledger(recount(open_index(root).segments) if manifest.segments else Tally())).plan(source, run, work)
         return (
             manifest
             if before is not None and ledger.to_json() == before.to_json()

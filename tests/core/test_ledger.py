@@ -36,21 +36,30 @@ def test_tallies_add_up_and_take_away_modulo_two_to_the_64():
 
 
 def test_a_build_moves_clips_from_pending_to_done():
-    ledger = Ledger().plan("input", tally("a", "b", "c"))
+    ledger = Ledger().plan("input", "run", tally("a", "b", "c"))
     assert (ledger.planned.clips, ledger.done) == (3, Tally())
-    ledger = ledger.settle("input", tally("b"), added=tally("shot"))
+    ledger = ledger.settle("input", "run", done=tally("b"), added=tally("shot"))
     assert ledger.done == tally("b", "shot")
     assert ledger.planned == tally("a", "b", "c", "shot")
-    ledger = ledger.settle("input", tally("a", "c"), twice=tally("c"))
+    ledger = ledger.settle("input", "run", done=tally("a", "c"), twice=tally("c"))
     assert ledger.done == ledger.planned == tally("a", "b", "shot")
     assert ledger.to_json()["pending"] == {}
 
 
 def test_planning_an_input_again_replaces_what_was_pending_of_it_and_no_other():
-    ledger = Ledger().plan("one", tally("a", "b")).plan("two", tally("c")).plan("one", tally("b", "d"))
+    ledger = Ledger().plan("one", "1", tally("a", "b")).plan("two", "1", tally("c")).plan("one", "2", tally("b", "d"))
     assert ledger.planned == tally("b", "c", "d")
     assert Ledger.from_settings(ledger.into({"search": 1})) == ledger
     assert Ledger.from_settings({}) is None
+
+
+def test_builds_of_one_input_at_once_count_each_clip_once():
+    both = Ledger().plan("one", "1", tally("a", "b")).plan("one", "2", tally("a", "b"))
+    early = both.settle("one", "1", done=tally("a"))  # the first, whose clips the second has taken over
+    assert early.done == tally("a")
+    late = early.settle("one", "2", done=tally("a", "b"), twice=tally("a"))
+    assert late.done == late.planned == tally("a", "b")
+    assert late.settle("one", "1", done=tally("b"), twice=tally("b")) == late
 
 
 class Rows:

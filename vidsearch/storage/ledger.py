@@ -61,7 +61,7 @@ class Ledger:
 
     Attributes:
         planned: all clips that any build has set out to index.
-        pending: those that are not done yet, by the input that names them.
+        pending: those that are not done yet, by the input that names them and the build, "INPUT.BUILD".
     """
 
     planned: Tally = Tally()
@@ -94,23 +94,34 @@ class Ledger:
         """What the segments must hold: rows and quarantine entries, each clip once."""
         return self.planned - self.all_pending
 
-    def plan(self, source: str, work: Tally) -> Ledger:
-        """Return the ledger of a build that sets out to index some clips of an input that are not done, whatever was pending of it."""
-        return self._with(source, work, self.planned - self.pending.get(source, Tally()) + work)
+    def plan(self, source: str, run: str, work: Tally) -> Ledger:
+        """Return the ledger of a build that sets out to index clips of an input that are not done.
 
-    def settle(self, source: str, done: Tally, *, twice: Tally = Tally(), added: Tally = Tally()) -> Ledger:
-        """Return the ledger of a commit.
+        What was pending of the input goes: those clips are in `work`, or somebody did them. Should another build of it be under way all
+        the same, `settle` knows.
 
         Args:
-            source: the input.
-            done: planned clips of it that are no longer pending.
+            source: names the input.
+            run: names the build.
+            work: distinct clips.
+        """
+        stale = sum((tally for name, tally in self.pending.items() if name.startswith(f"{source}.")), Tally())
+        kept = {name: tally for name, tally in self.pending.items() if not name.startswith(f"{source}.")}
+        return Ledger(self.planned - stale + work, {**kept, f"{source}.{run}": work})
+
+    def settle(self, source: str, run: str, *, done: Tally, twice: Tally = Tally(), added: Tally = Tally()) -> Ledger:
+        """Return the ledger of a commit of that build.
+
+        Args:
+            source, run: as in `plan`.
+            done: planned clips that it indexed or quarantined.
             twice: those among them that another process had done meanwhile, and planned too.
             added: clips that are done and were never planned, such as the shots of a video.
         """
-        return self._with(source, self.pending.get(source, Tally()) - done, self.planned - twice + added)
-
-    def _with(self, source: str, pending: Tally, planned: Tally) -> Ledger:
-        return replace(self, planned=planned, pending={**self.pending, source: pending})
+        name = f"{source}.{run}"
+        if name not in self.pending:  # a later build of the same input has taken over, and will find these done
+            return replace(self, planned=self.planned + done - twice + added)
+        return Ledger(self.planned - twice + added, {**self.pending, name: self.pending[name] - done})
 
 
 class Counted(Protocol):
