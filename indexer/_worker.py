@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from indexer._lines import Lines
@@ -43,11 +44,7 @@ class Task:
 
     def seconds(self, timeout_s: float) -> float:
         """Return how long the whole video may take: far longer than any honest one of its size does."""
-        try:
-            size_bytes = self.job.path.stat().st_size
-        except (OSError, ValueError):
-            size_bytes = 0
-        return timeout_s + size_bytes / SLOWEST_BYTES_S + len(self.left) * SLOWEST_CLIP_S
+        return timeout_s + _size_bytes(self.job.path) / SLOWEST_BYTES_S + max(len(self.left), 1) * SLOWEST_CLIP_S
 
 
 @dataclass(eq=False)
@@ -56,7 +53,7 @@ class Worker:
 
     Attributes:
         ready: it has imported what it needs.
-        killed_for: why, when it took too long.
+        fault: reason and detail, when it was ended for something it did.
         given: jobs, in its life.
         taken: clips, in its life.
         heard_at: when it last said something, on the clock.
@@ -71,7 +68,7 @@ class Worker:
     ring: Ring
     timeout_s: float
     ready: bool = False
-    killed_for: str = ""
+    fault: tuple[str, str] | None = None
     given: int = 0
     taken: int = 0
     tasks: deque[Task] = field(default_factory=deque)
@@ -114,8 +111,10 @@ class Worker:
         """
         if "fatal" in message:
             raise (MissingExtraError if message["missing"] else VidsearchError)(str(message["fatal"]))
-        if "ready" in message or "alive" in message:
-            self.ready = True
+        if "ready" in message:
+            self.ready, self.started_s = True, present_s
+            return None
+        if "alive" in message:
             return None
         task = self.tasks[0]
         if "done" in message:
@@ -128,16 +127,14 @@ class Worker:
             return SpansFound(task.job.id, task.spans)
         return self._clip(message, task)
 
-    def overdue(self, present_s: float) -> str:
-        """Return why it has to be killed, if it has."""
-        if not self.tasks:
-            return ""
+    def silence(self) -> str:
+        """Return why it has to be killed, unless it has said what nobody has heard yet; empty if there is no reason."""
         patience_s = self.timeout_s if self.ready else max(self.timeout_s, START_S)
-        if time.monotonic() - self.heard_at > patience_s:
-            return f"no sign of progress for {patience_s:g} s"
-        if present_s - self.started_s > self.seconds:
-            return f"not done after {self.seconds:.0f} s"
-        return ""
+        return f"no sign of progress for {patience_s:g} s" if self.tasks and time.monotonic() - self.heard_at > patience_s else ""
+
+    def excess(self, present_s: float) -> str:
+        """Return why it has to be killed, whatever it says; empty if there is no reason."""
+        return f"not done after {self.seconds:.0f} s" if self.ready and present_s - self.started_s > self.seconds else ""
 
     def _begin(self, present_s: float) -> None:
         self.heard_at, self.started_s = time.monotonic(), present_s
@@ -153,6 +150,13 @@ class Worker:
         self.taken += 1
         times_s = tuple(float(time_s) for time_s in message["times_s"])
         return ClipPixels(task.job.id, index, self.ring.pixels[message["slot"]], times_s, float(message["end_s"]))
+
+
+def _size_bytes(path: Path) -> int:
+    """Return a file's size; that of the archive for a member of one, and 0 for what cannot be looked at."""
+    with suppress(OSError, ValueError):
+        return next((place.stat().st_size for place in (path, *path.parents) if place.is_file()), 0)
+    return 0
 
 
 def _done(message: dict[str, Any], task: Task) -> JobDone:

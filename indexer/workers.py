@@ -100,11 +100,13 @@ class DecodePool:
         or says nothing for too long is tried once more, alone in a fresh worker, for the clips that had not come.
         """
         self._fill()
+        self._back_at = time.monotonic()
         try:
             for result in self._results(iter(jobs), idle_s):
                 left_at = time.monotonic()
                 yield result
-                self._away_s += time.monotonic() - left_at
+                self._back_at = time.monotonic()
+                self._away_s += self._back_at - left_at
         finally:
             self._forget()
 
@@ -116,7 +118,7 @@ class DecodePool:
             for key, _ in heard:
                 yield from self._hear(key.data)
             self._kill_overdue()
-            if not heard:
+            if time.monotonic() - self._back_at >= idle_s:
                 yield None
 
     def _present_s(self) -> float:
@@ -149,7 +151,9 @@ class DecodePool:
             try:
                 message = next(messages, None)
                 result = None if message is None else worker.understand(message, self._present_s())
-            except (EOFError, OSError, KeyError, TypeError, ValueError, IndexError):
+            except (EOFError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
+                if not isinstance(error, EOFError | OSError):
+                    worker.fault = "DECODER_CRASH", "the decode process talked nonsense"
                 yield from self._bury(worker)
                 return
             if message is None:
@@ -168,14 +172,15 @@ class DecodePool:
 
     def _kill_overdue(self) -> None:
         """Kill workers that take too long; nothing less ends native code that hangs."""
-        late = [(worker, why) for worker in self._workers if (why := worker.overdue(self._present_s()))]
-        if not late:
-            return
-        unheard = {id(key.data) for key, _ in self._selector.select(0)}  # the caller may have been away for long
-        for worker, why in late:
-            if id(worker) not in unheard:
-                worker.killed_for = why
+        for worker in self._workers:
+            why = worker.silence()
+            if (why and not self._is_unheard(worker)) or (why := worker.excess(self._present_s())):
+                worker.fault = "DECODER_TIMEOUT", why
                 worker.process.kill()  # its end of the socket closes, and it is buried when that is heard
+
+    def _is_unheard(self, worker: Worker) -> bool:
+        """Whether a worker has spoken while the caller was away."""
+        return any(key.data is worker for key, _ in self._selector.select(0))
 
     def _bury(self, worker: Worker) -> Iterator[JobDone]:
         """Replace a worker that died; have its video tried again, or give it up."""
@@ -225,8 +230,8 @@ class DecodePool:
 
 def _verdict(worker: Worker, status: int) -> tuple[str, str]:
     """Return the reason for giving up a video that ended its worker, and what happened."""
-    if worker.killed_for:
-        return "DECODER_TIMEOUT", worker.killed_for
+    if worker.fault:
+        return worker.fault
     if status == -signal.SIGXCPU:
         return "DECODER_TIMEOUT", f"more than {worker.seconds:.0f} s of processor time"
     if status == -signal.SIGKILL:  # not by us: so does Linux when memory runs out

@@ -1,13 +1,9 @@
-"""Decode processes: every clip comes once or fails once, whatever a video does to the process that reads it."""
+"""Decode processes: every clip comes once or fails once."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +13,7 @@ import pytest
 
 from indexer import workers
 from indexer.workers import ClipFailure, ClipPixels, DecodePool, JobDone, VideoJob
+from tests.support.decoding import FOUR, PRESET, double, pretend, run
 from tests.support.videos import RECIPES
 from vidsearch.config import Preset
 from vidsearch.decoders.base import Span
@@ -24,48 +21,6 @@ from vidsearch.decoders.pyav import open_decoder
 from vidsearch.errors import UsageError, VidsearchError
 from vidsearch.resize import resize_frames
 from vidsearch.sampling import choose_frames
-
-PRESET = Preset("test", size=16, frames=4)
-DOUBLE = "tests.support.misbehaving"
-FOUR = tuple(Span(float(second), second + 1.0) for second in range(4))
-
-
-class Outcome:
-    """What a run said about each job, clip by clip."""
-
-    def __init__(self) -> None:
-        self.clips: dict[tuple[int, int], int] = {}  # what the pixels show
-        self.failures: dict[tuple[int, int], str] = {}
-        self.done: dict[int, JobDone] = {}
-
-
-def run(pool: DecodePool, jobs: Iterable[VideoJob]) -> Outcome:
-    """Run jobs to their end; see that nothing is said twice, or after the last word."""
-    outcome = Outcome()
-    for result in pool.run(jobs):
-        if result is None:
-            continue
-        assert result.job_id not in outcome.done
-        if isinstance(result, JobDone):
-            outcome.done[result.job_id] = result
-            continue
-        place = result.job_id, result.index
-        assert place not in outcome.clips
-        assert place not in outcome.failures
-        if isinstance(result, ClipPixels):
-            assert result.pixels.shape == (4, 16, 16, 3)
-            outcome.clips[place] = int(result.pixels.mean())
-        else:
-            outcome.failures[place] = result.reason
-    return outcome
-
-
-def pretend(tmp_path: Path, *names: str) -> list[VideoJob]:
-    return [VideoJob(number, tmp_path / f"{name}.mp4", FOUR) for number, name in enumerate(names)]
-
-
-def double(**settings: float) -> DecodePool:
-    return DecodePool(PRESET, **{"workers": 1, "decoder": DOUBLE, "slots": 4, "timeout_s": 20.0, **settings})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -149,48 +104,11 @@ def test_a_video_that_kills_its_worker_is_tried_once_more_and_costs_no_other(tmp
     assert outcome.clips == {(job, index): index for job in range(3) for index in range(4 if job != 1 else 2)}
 
 
-def test_a_worker_that_leaves_or_talks_nonsense_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "ATTEMPTS", 1)
-    with double() as pool:
-        outcome = run(pool, pretend(tmp_path, "leave", "babble", "lie", "flood", "good"))
-    assert [outcome.done[number].reason for number in range(5)] == ["DECODER_CRASH"] * 4 + [""]
-    assert "exit status 0" in outcome.done[0].detail
-    assert outcome.clips == {(job, index): index for job in range(5) for index in range(2 if job < 4 else 4)}
-
-
-def test_a_video_that_hangs_with_the_lock_held_is_killed_in_time(tmp_path: Path) -> None:
-    started = time.monotonic()
-    with double(workers=2, timeout_s=1.5) as pool:
-        results = list(pool.run(pretend(tmp_path, "hang", "good", "good"), idle_s=0.02))
-    assert time.monotonic() - started < 2 * 1.5 + 20  # and what starting processes takes on a busy machine
-    done = {result.job_id: result for result in results if isinstance(result, JobDone)}
-    assert (done[0].reason, done[0].attempts, done[1].reason, done[2].reason) == ("DECODER_TIMEOUT", 2, "", "")
-    assert sum(isinstance(result, ClipPixels) for result in results) == 2 + 8
-    assert results.count(None) > 5  # nothing came for a while, and the caller was told
-
-
 def test_a_clip_delivered_before_a_crash_is_not_delivered_again(tmp_path: Path) -> None:
     with double() as pool:
         outcome = run(pool, pretend(tmp_path, "crashonce", "good"))
     assert outcome.clips == {(job, index): index for job in range(2) for index in range(4)}
     assert (outcome.done[0].reason, outcome.done[0].attempts) == ("", 2)
-
-
-def test_memory_is_bounded(pool: DecodePool, tmp_path: Path) -> None:
-    outcome = run(pool, pretend(tmp_path, "eat", "good"))
-    assert outcome.done[0].reason == "DECODER_OOM"
-    assert outcome.done[1].reason == ""
-
-
-def test_a_worker_writes_no_file(pool: DecodePool, tmp_path: Path) -> None:
-    outcome = run(pool, pretend(tmp_path, "write"))
-    assert outcome.done[0].reason == "DECODE_ERROR"
-    assert (tmp_path / "write.written").stat().st_size == 0
-
-
-def test_an_error_in_a_decoder_is_one_line(pool: DecodePool, tmp_path: Path) -> None:
-    outcome = run(pool, pretend(tmp_path, "raise"))
-    assert outcome.done[0].detail == "ZeroDivisionError: a bug\\x0ain two lines"
 
 
 def test_a_clip_that_a_decoder_forgets_has_failed(pool: DecodePool, tmp_path: Path) -> None:
@@ -207,13 +125,6 @@ def test_a_bad_file_is_the_reason_of_its_job(tmp_path: Path) -> None:
         outcome = run(pool, jobs)
     assert [outcome.done[number].reason for number in range(3)] == ["EMPTY", "", "NOT_FOUND"]
     assert set(outcome.clips) == {(1, 0)}
-
-
-def test_workers_load_a_decoder_and_numpy_only(pool: DecodePool, tmp_path: Path) -> None:
-    outcome = run(pool, pretend(tmp_path, "modules"))
-    heavy, _, count = outcome.done[0].detail.partition("of")
-    assert heavy.strip() == ""
-    assert int(count) < 500
 
 
 def test_workers_are_replaced_after_a_number_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,52 +171,65 @@ def test_a_decoder_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
         run(pool, pretend(tmp_path, "good"))
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from indexer.workers import ClipPixels, DecodePool, VideoJob
-from vidsearch.config import Preset
-from vidsearch.decoders.base import Span
-
-with DecodePool(Preset("test", size=16, frames=4), workers=2, decoder="tests.support.misbehaving") as pool:
-    spans = (Span(1, 2), Span(2, 3))
-    jobs = [VideoJob(number, Path(f"{{name}}-{{number}}.mp4"), spans) for number, name in enumerate(["{conduct}", "good", "good"])]
-    for result in pool.run(jobs):
-        if isinstance(result, ClipPixels) and result.job_id == 0:
-            print(*[worker.process.pid for worker in pool._workers], flush=True)
-"""
+def test_an_uncut_video_is_cut_and_its_clips_come(pool: DecodePool, tmp_path: Path) -> None:
+    outcome = run(pool, [VideoJob(0, tmp_path / "good.mp4", split="window:1s"), VideoJob(1, tmp_path / "good.mp4", split="none")])
+    assert outcome.spans == {0: FOUR, 1: (Span(),)}
+    assert outcome.clips == {**{(0, index): index for index in range(4)}, (1, 0): 0}
+    assert [outcome.done[number].reason for number in range(2)] == ["", ""]
 
 
-def start_script(conduct: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """Start a program one of whose workers never ends by itself; return it with its workers."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format(conduct=conduct)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdout is not None
-    return process, [psutil.Process(int(number)) for number in process.stdout.readline().split()]
+def test_clips_that_the_caller_knows_are_not_decoded(pool: DecodePool, tmp_path: Path) -> None:
+    asked: list[Sequence[Span]] = []
+
+    def skip(spans: Sequence[Span]) -> set[int]:
+        asked.append(spans)
+        return {0, 2}
+
+    jobs = [VideoJob(0, tmp_path / "good.mp4", split="window:1s", skip=skip)]
+    all_known = VideoJob(1, tmp_path / "good.mp4", split="window:1s", skip=lambda spans: range(len(spans)))
+    outcome = run(pool, [*jobs, all_known])
+    assert asked == [FOUR]
+    assert outcome.clips == {(0, 1): 1, (0, 3): 3}
+    assert [outcome.done[number].reason for number in range(2)] == ["", ""]
 
 
-def test_ctrl_c_ends_everything_without_a_word_from_the_workers() -> None:
-    process, children = start_script("hang")
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
-    assert errors.count("Traceback") == 1  # the parent's own
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert "decode_worker" not in errors
-    assert psutil.wait_procs(children, timeout=5)[1] == []
+def test_what_was_found_before_a_crash_is_not_looked_for_again(tmp_path: Path) -> None:
+    """And a video that crashes while it is cut is cut by the next worker."""
+    jobs = [VideoJob(number, tmp_path / f"{name}.mp4", split="window:1s") for number, name in enumerate(["crashonce", "crashonce-survey"])]
+    with double() as pool:
+        outcome = run(pool, jobs)
+    assert outcome.spans == {0: FOUR, 1: FOUR}
+    assert outcome.clips == {(job, index): index for job in range(2) for index in range(4)}
+    assert [(outcome.done[number].reason, outcome.done[number].attempts) for number in range(2)] == [("", 2), ("", 2)]
 
 
-def test_workers_end_when_their_parent_is_killed() -> None:
-    """All but one that holds the interpreter's lock for ever, which nothing inside its own process could end."""
-    process, children = start_script("sleep")
-    process.kill()
-    process.communicate(timeout=20)
-    left = psutil.wait_procs(children, timeout=5)[1]
-    for child in left:
-        child.kill()
-    assert left == []
+def test_a_decoder_that_cannot_look_over_videos_says_so_once(tmp_path: Path) -> None:
+    with double() as pool, pytest.raises(VidsearchError, match="decoder misbehaving cannot cut videos into shots; choose --decoder pyav"):
+        run(pool, [VideoJob(0, tmp_path / "good.mp4", split="scenes")])
+
+
+def test_shots_of_a_real_video_are_found_within_the_limits_of_a_worker(tmp_path: Path) -> None:
+    path = RECIPES["h264"].write(tmp_path / "video.mp4")
+    (tmp_path / "text.mp4").write_text("no video")
+    jobs = [VideoJob(number, name, split="scenes") for number, name in enumerate([path, tmp_path / "text.mp4"])]
+    with DecodePool(PRESET, workers=1) as pool:
+        outcome = run(pool, jobs)
+        memory = psutil.Process(pool._workers[0].process.pid).memory_info().rss
+    assert outcome.spans[0][-1].end_s == 2.0
+    assert set(outcome.clips) == {(0, number) for number in range(len(outcome.spans[0]))}
+    assert [outcome.done[number].reason for number in range(2)] == ["", "OPEN_FAILED"]
+    assert memory < 160e6
+
+
+def test_the_queue_is_told(tmp_path: Path) -> None:
+    spans = tuple(Span(float(second), second + 1.0) for second in range(20))
+    with double(slots=8) as pool, closing(pool.run([VideoJob(0, tmp_path / "good.mp4", spans)])) as results:
+        assert (pool.queued, pool.slots) == (0, 8)
+        assert isinstance(next(result for result in results if result is not None), ClipPixels)
+        assert pool.idle_s > 0
+        until = time.monotonic() + 10
+        while pool.queued < 7 and time.monotonic() < until:
+            sum(range(1000))
+        assert pool.queued == 7  # the eighth is being read
+        list(results)
+        assert pool.queued == 0

@@ -1,4 +1,4 @@
-"""A decoder that does what bad videos make of real ones. What it does stands in the name of the file it is given."""
+"""A decoder that does what bad videos make of real ones. What it does, and when, stands in the name of the file it is given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidsearch.decoders.base import DecodedClip, Decoder, Frame, Span, nothing
+from vidsearch.decoders.base import DecodedClip, Decoder, Frame, Length, Span, nothing
 from vidsearch.errors import DecodeError
 
 HEAVY = {"torch", "pyarrow", "faiss", "typer", "rich", "gradio", "ray", "pandas", "open_clip"}
@@ -24,7 +24,10 @@ def open_decoder() -> Decoder:
 
 
 class MisbehavingDecoder(Decoder):
-    """Gives a clip that starts at n seconds four frames whose every byte is n; the name of the file says what else happens, at 2 s."""
+    """Videos of four seconds. A clip that starts at n seconds has four frames whose every byte is n.
+
+    A file's name begins with what else happens: when the clip at 2 s is decoded, or if it ends in "-survey", when its length is asked.
+    """
 
     name = "misbehaving"
 
@@ -37,14 +40,26 @@ class MisbehavingDecoder(Decoder):
         transform: Callable[[Frame], Frame],
         alive: Callable[[], None] = nothing,
     ) -> Iterator[DecodedClip]:
-        conduct = path.stem.partition("-")[0]
+        conduct, _, when = path.stem.partition("-")
         for index, span in enumerate(spans):
-            if span.start_s == 2:
-                DEEDS.get(conduct, lambda path: None)(path)
+            if span.start_s == 2 and when != "survey":
+                _misbehave(conduct, path, alive)
             if conduct == "silent":
                 return
             frame = np.full((16, 16, 3), int(span.start_s), dtype=np.uint8)
             yield DecodedClip(index, np.stack([transform(frame)] * 4), (0.0, 0.1, 0.2, 0.3), span.start_s + 1)
+
+    def read_length(self, path: Path, *, alive: Callable[[], None] = nothing) -> Length:
+        conduct, _, when = path.stem.partition("-")
+        if when == "survey":
+            _misbehave(conduct, path, alive)
+        return Length(4.0, 4.0)
+
+
+def _misbehave(conduct: str, path: Path, alive: Callable[[], None]) -> None:
+    while conduct == "spin":  # with signs of life for ever
+        alive()
+    DEEDS.get(conduct, lambda path: None)(path)
 
 
 def _hang(path: Path) -> None:
@@ -69,6 +84,10 @@ def _crash_once(path: Path) -> None:
         _crash(path)
 
 
+def _die(path: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)  # as Linux does when memory runs out
+
+
 def _leave(path: Path) -> None:
     os._exit(0)
 
@@ -79,17 +98,31 @@ def _eat(path: Path) -> None:
         eaten.append(np.zeros(1 << 28, dtype=np.uint8))
 
 
+def _say(text: bytes) -> None:
+    os.write(json.loads(sys.argv[1])["socket"], text)
+
+
 def _babble(path: Path) -> None:
-    os.write(json.loads(sys.argv[1])["socket"], b"\xff\x00 this is not JSON\n")
+    _say(b"\xff\x00 this is not JSON\n")
 
 
 def _lie(path: Path) -> None:
-    os.write(json.loads(sys.argv[1])["socket"], b'{"clip": 0, "slot": 100000, "times_s": [], "end_s": 0}\n')
+    _say(b'{"clip": 0, "slot": 100000, "times_s": [], "end_s": 0}\n')
+
+
+def _boast(path: Path) -> None:
+    """Tell of clips that lie before each other."""
+    _say(b'{"spans": [[2, 3], [0, 1]]}\n')
 
 
 def _flood(path: Path) -> None:
     while True:
-        os.write(json.loads(sys.argv[1])["socket"], b"x" * 65536)
+        _say(b"x" * 65536)
+
+
+def _chatter(path: Path) -> None:
+    while True:
+        _say(b'{"alive": true}\n' * 1000)
 
 
 def _raise(path: Path) -> None:
@@ -117,10 +150,13 @@ DEEDS: dict[str, Callable[[Path], None]] = {
     "sleep": _sleep,
     "crash": _crash,
     "crashonce": _crash_once,
+    "die": _die,
     "leave": _leave,
     "eat": _eat,
     "babble": _babble,
     "lie": _lie,
+    "boast": _boast,
+    "chatter": _chatter,
     "flood": _flood,
     "raise": _raise,
     "write": _write,

@@ -52,12 +52,14 @@ def write_video(
     container_options: Mapping[str, str] | None = None,
     times_s: Sequence[float] | None = None,
     rotation: int = 0,
+    picture_of: Callable[[int, int, int], Frame] = numbered_frame,
 ) -> Path:
-    """Encode `frames` numbered frames and return `path`.
+    """Encode `frames` frames and return `path`.
 
     Args:
         times_s: presentation times, for a variable frame rate or a start that is not 0; else frame / fps.
         rotation: degrees counter-clockwise that the file tells a player to turn the picture by; the pictures are stored turned back.
+        picture_of: what a frame shows, given its number, width and height.
     """
     times_s = times_s or [number / fps for number in range(frames)]
     with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
@@ -71,7 +73,7 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         for number, time_s in enumerate(times_s):
-            picture = np.rot90(numbered_frame(number, width, height), -turns)
+            picture = np.rot90(picture_of(number, width, height), -turns)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
             container.mux(stream.encode(frame))
