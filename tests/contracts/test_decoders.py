@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import videos
+from tests.support.archives import write_tar
 from tests.support.videos import RECIPES, Recipe, read_number
 from vidsearch.config import Preset
 from vidsearch.decoders.base import DecodedClip, Decoder, Span
@@ -228,6 +229,18 @@ def test_a_bad_file_is_one_reason(decoder: Decoder, tmp_path: Path, name: str) -
         read(decoder, path, [Span(0.0, 1.0), Span()])
     assert caught.value.reason in reasons
     assert caught.value.detail
+
+
+def test_a_member_of_an_archive_is_read_or_refused_in_a_word(decoder: Decoder, folder: Path, tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", [("video.mp4", make(folder, "h264").read_bytes())]) / "video.mp4"
+    with pytest.raises(DecodeError, match="NOT_FOUND"):
+        read(decoder, path.with_name("no.mp4"), [Span()])
+    if decoder.name == "decord":
+        with pytest.raises(DecodeError, match="FORMAT_NOT_ALLOWED: .* decord reads none in place"):
+            read(decoder, path, [Span()])
+        return
+    for clip, span in zip(read(decoder, path, QUARTERS), QUARTERS, strict=True):
+        check(clip, span, RECIPES["h264"])
 
 
 # --- videos that are damaged

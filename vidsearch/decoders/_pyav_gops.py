@@ -179,7 +179,7 @@ class _Run:
                 position = self._first
             if position >= 0 and packet.pts != self._stretch.pts[position]:
                 return
-            if self._source.damaged:
+            if self._source.damaged or packet.is_corrupt:  # in a transport stream, also where others before it are missing
                 self._source.damaged = False
                 self._damaged.append(position)
             yield position, packet

@@ -76,7 +76,7 @@ def decoded(source: Source) -> Iterator[tuple[av.VideoFrame | None, int | None]]
     source.rewind()
     for packet in chain(source.packets, [None]):
         frames = source.decode(packet)
-        if source.damaged or frames is None:
+        if source.damaged or frames is None or (packet is not None and packet.is_corrupt):
             source.damaged = False
             yield None, None if packet is None else packet.pts
         for frame in frames or ():

@@ -4,7 +4,9 @@ A plug-in file `decoders/NAME.py` defines `open_decoder() -> Decoder`. It runs i
 decoder's library and NumPy. What fails carries one of these reasons, for a clip or for the whole video:
 
     NOT_FOUND NOT_REGULAR_FILE EMPTY OPEN_FAILED FORMAT_NOT_ALLOWED NO_VIDEO_STREAM CODEC_UNSUPPORTED
-    DIMENSIONS_TOO_LARGE DURATION_TOO_LONG ZERO_DURATION DECODER_OOM CHANGED_DURING_READ
+    DIMENSIONS_TOO_LARGE DURATION_TOO_LONG DECODER_OOM CHANGED_DURING_READ
+    ZERO_DURATION       no frame is there, or the file gives no rate of frames, so that times in it mean nothing
+    PATH_ESCAPE, MEMBER_TOO_LARGE    of a member of an archive: its name leads out of it; it would have to be unpacked and is too large
     DECODE_ERROR        a frame, or one that it depends on, is damaged
     SHORT_DECODE        the file ends before its header says, and before the clip does; or frames did not come
     SPAN_EMPTY          the clip ends before it starts, or no frame lies in it
@@ -28,6 +30,7 @@ Frame = npt.NDArray[np.uint8]  # (height, width, 3) RGB, rotation applied
 
 MAX_PIXELS = 8192 * 8192  # of one frame
 MAX_SECONDS = 24 * 3600.0  # of one video
+MAX_FRAMES_PER_S = 1000
 THUMBNAIL = (96, 54)  # width and height, pixels
 
 
@@ -87,7 +90,7 @@ class Decoder(ABC):
         """Yield one DecodedClip for each span, in any order.
 
         Args:
-            path: a regular file, or a link to one.
+            path: a regular file, or a link to one; it may lie in an archive.
             spans: what to read; they may overlap and come in any order.
             choose: given the number of frames whose time lies in the span, the positions wanted (see `sampling.choose_frames`).
             transform: applied to each wanted frame as soon as it is decoded, so that full-size frames do not pile up.

@@ -53,6 +53,8 @@ class DecordDecoder(Decoder):
         alive: Callable[[], None] = nothing,
     ) -> Iterator[DecodedClip]:
         check_file(path)
+        if not path.is_file():
+            raise DecodeError("FORMAT_NOT_ALLOWED", f"{path} lies in an archive, and decord reads none in place; pyav does")
         _check_format(path)
         good, bad = sort_out(spans)
         yield from bad

@@ -22,8 +22,8 @@ from vidsearch.decoders import _pyav_sequential as sequential
 from vidsearch.decoders import _pyav_survey as survey
 from vidsearch.decoders._files import check_file, has_changed
 from vidsearch.decoders._pyav_source import READ_ON_S, Convert, Source
-from vidsearch.decoders._timeline import Clip, Problem, Stretch, covers, failed, settle, sort_out
-from vidsearch.decoders.base import DecodedClip, Decoder, Frame, Length, Span, nothing
+from vidsearch.decoders._timeline import REORDER_LIMIT, Clip, Problem, Stretch, covers, failed, settle, sort_out
+from vidsearch.decoders.base import MAX_FRAMES_PER_S, DecodedClip, Decoder, Frame, Length, Span, nothing
 from vidsearch.errors import DecodeError
 
 _CHANGED = "the file was replaced or written to while it was read"
@@ -98,6 +98,7 @@ def _clips(
     """Choose the frames of the spans of one stretch, fetch them, and yield each clip once its last frame is there."""
     if not len(stretch.shown) and stretch.ending is not None and not stretch.ending.truncated:
         raise DecodeError("ZERO_DURATION", "its video stream holds no frame")
+    _check_rate(stretch, source)
     waiting: dict[int, list[Clip]] = {}
     for index, span in spans:
         clip = settle(index, span, stretch, source.clock, choose)
@@ -118,6 +119,14 @@ def _clips(
             clip.frames[position] = outcome
             if clip.complete:
                 yield clip.decoded()
+
+
+def _check_rate(stretch: Stretch, source: Source) -> None:
+    """Refuse a file that gives no frame rate: FFmpeg then makes up times, by which no clip can be found."""
+    count = len(stretch.times)
+    length_s = float((stretch.times[-1] - stretch.times[0]) * source.clock.time_base) if count else 0.0
+    if count > REORDER_LIMIT and count > length_s * MAX_FRAMES_PER_S:
+        raise DecodeError("ZERO_DURATION", f"{count} frames in {length_s:.3f} s: the file does not say how long a frame is shown")
 
 
 class _RgbConverter:
