@@ -29,7 +29,14 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass
 class Wanted:
-    """What rows say of their clips; (n,) each, ids, paths and captions with nulls, times NaN where there is none."""
+    """What rows say of their clips.
+
+    Attributes:
+        ids, paths, captions: (n,) with nulls.
+        start_s, end_s: (n,) seconds, NaN where there is none.
+        rows: (n,) numbers from 0.
+        numbered: whether a column gives these, rather than the rows' order.
+    """
 
     ids: pa.Array
     paths: pa.Array | None
@@ -37,6 +44,7 @@ class Wanted:
     start_s: Seconds
     end_s: Seconds
     rows: Rows
+    numbered: bool
 
     @property
     def times(self) -> tuple[Seconds, Seconds]:
@@ -114,7 +122,7 @@ class Places:
         lengths = pc.fill_null(pc.binary_length(wanted.ids), 0).to_numpy(zero_copy_only=False)[at]
         usual = at[lengths == ID_LENGTH]
         self._take(found, usual, *self._usual(wanted, usual))
-        if self.files.kinds - {"id"} or (len(usual) < len(at) and self.files.kinds):
+        if self.files.map.kinds - {"id"} or (len(usual) < len(at) and self.files.map.kinds):
             for row in at[~found.there[at]].tolist():
                 number, cut = self._odd(wanted, row)
                 if number >= 0:
@@ -139,21 +147,21 @@ class Places:
                     return number, False
             if caption and (number := self.files.find_one("caption", name, caption_part(caption))) >= 0:
                 return number, True
-        for folder in self._numbered:
+        for folder in self.folders if wanted.numbered else self._from_zero:
             for kind in ("row", "clip"):
                 if (number := self.files.find_one(kind, folder, int(wanted.rows[row]))) >= 0:
                     return number, kind == "clip"
         return -1, False
 
     @cached_property
-    def _numbered(self) -> list[str]:
+    def _from_zero(self) -> list[str]:
         """The folders whose files are numbered like the rows, from 0. Without a 0 they may be numbered from 1, and nobody could tell."""
         return [folder for folder in self.folders if max(self.files.find_one(kind, folder, 0) for kind in ("row", "clip")) >= 0]
 
     def _take(self, found: Found, at: Rows, numbers: Rows, cut: Mask) -> None:
         """Note the files of some rows where there are any."""
         good = numbers >= 0
-        found.videos[at[good]] = self.files.names.take(pa.array(numbers[good])).to_pylist()
+        found.videos[at[good]] = self.files.map.names.take(pa.array(numbers[good])).to_pylist()
         found.there[at[good]] = True
         found.cut[at] = cut & good
 

@@ -83,13 +83,12 @@ def texts(column: pa.Array) -> pa.Array:
     return pc.cast(column, pa.string())
 
 
-def row_numbers(column: pa.Array, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the numbers that a column gives rows; their places where it gives none."""
+def row_numbers(column: pa.Array) -> npt.NDArray[np.int64] | None:
+    """Return the numbers that a column gives all its rows; None if it does not."""
     try:
-        given = pc.cast(column, pa.int64())
+        numbers: npt.NDArray[np.int64] = pc.cast(column, pa.int64()).to_numpy()
     except pa.ArrowInvalid:
-        return places
-    numbers: npt.NDArray[np.int64] = pc.coalesce(given, pa.array(places)).to_numpy(zero_copy_only=False)
+        return None
     return numbers
 
 

@@ -28,6 +28,8 @@ WHOLE = 0xFFFFFFFF  # in place of both times: the file is the whole video
 CUT_CLIP = re.compile(rf"([!-~]{{{ID_LENGTH}}})_{TIMESTAMP.pattern}_{TIMESTAMP.pattern}", re.ASCII)
 NUMBERED = re.compile(r"(\d{1,12})(?:_(.+))?", re.ASCII | re.DOTALL)
 CAPTION_LENGTH = 50  # characters of the caption in a file's name
+NUMBERED_KINDS = frozenset({"row", "clip"})
+BY_NUMBER, BY_NAME = b"\xff", b"\xfe"
 NAMES_AT_ONCE = 65_536
 
 Keys = npt.NDArray[np.bytes_]
@@ -59,9 +61,10 @@ def time_keys(ids: npt.NDArray[np.uint8], start_ms: npt.NDArray[np.int64], end_m
 
 
 def odd_key(kind: str, *parts: object) -> bytes:
-    """Return the key of a file that is named by anything but the id and times: a hash."""
+    """Return the key of a file that is named by anything but the id and times: a hash, after a byte that no id begins with."""
     text = "\0".join([kind, *map(str, parts)])
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=KEY_BYTES - 1).digest()
+    return (BY_NUMBER if kind in NUMBERED_KINDS else BY_NAME) + digest
 
 
 def caption_part(caption: str) -> str:
@@ -69,38 +72,48 @@ def caption_part(caption: str) -> str:
     return "".join(character for character in caption[:CAPTION_LENGTH].lower() if character.isalnum())
 
 
+@dataclass(frozen=True)
+class _Map:
+    """What names which file.
+
+    Attributes:
+        keys: (k,) sorted.
+        numbers: (k,) of the files they name.
+        names: (files,) relative to the folder.
+        kinds: the kinds of odd names there are; without them nobody need look for any.
+    """
+
+    keys: Keys
+    numbers: npt.NDArray[np.int64]
+    names: pa.LargeStringArray
+    kinds: frozenset[str]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.keys.nbytes + self.numbers.nbytes + self.names.nbytes)
+
+
 class VideoFiles:
-    """The videos below a folder; the folder is listed when the first is asked for."""
+    """The videos below a folder, those in archives too; the folder is listed when the first is asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
 
     def find(self, keys: Keys) -> npt.NDArray[np.int64]:
         """Return the number of the file that each key names, (n,); -1 for none."""
-        known, numbers, _, _ = self._map
+        known, numbers = self.map.keys, self.map.numbers
         if not len(known):
             return np.full(len(keys), -1)
         places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
         return np.where(known[places] == keys, numbers[places], -1)
 
     def find_one(self, kind: str, *parts: object) -> int:
-        return int(self.find(np.array([odd_key(kind, *parts)], f"S{KEY_BYTES}"))[0]) if kind in self.kinds else -1
-
-    @property
-    def names(self) -> pa.LargeStringArray:
-        """All files, relative to the folder, by their number."""
-        return self._map[2]
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of odd names there are; without them nobody need look for any."""
-        return self._map[3]
+        return int(self.find(np.array([odd_key(kind, *parts)], f"S{KEY_BYTES}"))[0]) if kind in self.map.kinds else -1
 
     @cached_property
-    def _map(self) -> tuple[Keys, npt.NDArray[np.int64], pa.LargeStringArray, frozenset[str]]:
-        keys: list[Keys] = []
-        numbers: list[npt.NDArray[np.int64]] = []
-        names: list[pa.LargeStringArray] = []
+    def map(self) -> _Map:
+        keys, numbers = [np.zeros(0, f"S{KEY_BYTES}")], [np.zeros(0, np.int64)]
+        names = [pa.array([], pa.large_string())]
         kinds: set[str] = set()
         videos, first = filter(is_text, chain(list_videos(self.folder), archive_members(self.folder))), 0
         while block := list(islice(videos, NAMES_AT_ONCE)):
@@ -109,10 +122,10 @@ class VideoFiles:
             keys.append(np.array([key for _, key in made], f"S{KEY_BYTES}"))
             names.append(pa.array(block, pa.large_string()))
             first += len(block)
-        if not names:
-            return np.zeros(0, f"S{KEY_BYTES}"), np.zeros(0, np.int64), pa.array([], pa.large_string()), frozenset()
-        unique, places = np.unique(np.concatenate(keys), return_index=True)  # of files of one name the first
-        return unique, np.concatenate(numbers)[places], pa.concat_arrays(names), frozenset(kinds)
+        unique, places, counts = np.unique(np.concatenate(keys), return_index=True, return_counts=True)
+        # of files of one name the first, but neither of two that have one number
+        clear = (counts == 1) | (unique.view(np.uint8).reshape(-1, KEY_BYTES)[:, 0] != BY_NUMBER[0])
+        return _Map(unique[clear], np.concatenate(numbers)[places[clear]], pa.concat_arrays(names), frozenset(kinds))
 
 
 def _keys_of(video: str, kinds: set[str]) -> Iterator[bytes]:

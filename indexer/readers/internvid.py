@@ -131,13 +131,15 @@ class _Reader:
         for row in np.flatnonzero(times[1] <= times[0]).tolist():
             wrong.setdefault(row, f"the clip ends at {times[1][row]:.3f} s, not after its start at {times[0][row]:.3f} s")
         ids, paths = (texts(columns.get(name, pa.nulls(len(table)))) for name in ("youtube_id", "path"))
+        numbered = row_numbers(columns["row"]) if "row" in columns else None
         wanted = Wanted(
             ids=pc.if_else(pc.equal(ids, ""), None, ids),
             paths=paths if "path" in columns else None,
             captions=metadata.get("caption"),
             start_s=times[0],
             end_s=times[1],
-            rows=row_numbers(columns["row"], rows) if "row" in columns else rows,
+            rows=rows if numbered is None else numbered,
+            numbered=numbered is not None,
         )
         return wanted, metadata, wrong
 
