@@ -92,7 +92,8 @@ class Segment:
                 self._maps[name] = self._map(name)
 
     def _map(self, name: str) -> memoryview:
-        data, promised = files.map_bytes(self._folder / name), self._promised(name)
+        promised = self._promised(name)
+        data = files.map_bytes(self._folder / name)
         files.compare(self._folder / name, Digest(len(data), promised.sha256), promised)
         return data
 
