@@ -236,7 +236,7 @@ def test_a_member_of_an_archive_is_read_or_refused_in_a_word(decoder: Decoder, f
     with pytest.raises(DecodeError, match="NOT_FOUND"):
         read(decoder, path.with_name("no.mp4"), [Span()])
     if decoder.name == "decord":
-        with pytest.raises(DecodeError, match="FORMAT_NOT_ALLOWED: .* decord reads none in place"):
+        with pytest.raises(DecodeError, match="decord reads none in place"):
             read(decoder, path, [Span()])
         return
     for clip, span in zip(read(decoder, path, QUARTERS), QUARTERS, strict=True):

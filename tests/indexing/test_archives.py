@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import vidsearch
+from indexer import build
 from indexer.readers import archives, internvid
 from indexer.readers._members import archive_members
 from indexer.readers.base import PLACE_SCHEMA, BadRow, Block
+from indexer.toyvideos import write_demo_videos
 from tests.support.archives import Files, add_entry, write_tar, write_zip
+from vidsearch._query_parts import Media, example
 from vidsearch.errors import UsageError
 
 CUT = "0TDAwrav8Dc_00:01:51.578_00:01:53.647"
@@ -158,3 +163,42 @@ def test_an_archive_outside_the_videos_folder_is_refused(tmp_path: Path) -> None
     (tmp_path / "videos").mkdir()
     with pytest.raises(UsageError, match="lies outside the videos' folder"):
         rows_of(path, tmp_path / "videos")
+
+
+def test_archives_are_indexed_where_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    captions = [row["Caption"] for row in write_demo_videos(tmp_path / "plain", count=2, seed=8)]
+    first, *others = sorted((tmp_path / "plain").glob("*.mp4"))
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    write_tar(folder / "0.tar", [("a.mp4", first.read_bytes()), ("a.txt", captions[0].encode()), ("bad.mp4", b"no video" * 99)])
+    write_zip(folder / "1.zip", [(f"d/{path.name}", path.read_bytes()) for path in others], zipfile.ZIP_DEFLATED)
+    encoder = vidsearch.load_encoder("demo-viclip")
+    for run in ("first", "second"):
+        summary = build(folder, tmp_path / "index", encoder=encoder, split="none")
+        assert (summary.indexed, summary.already, summary.rows) == ((2, 0, 2) if run == "first" else (0, 2, 2))
+        assert summary.skipped == {"OPEN_FAILED": 1}
+    assert {path.name for path in folder.iterdir()} == {"0.tar", "1.zip"}
+    index = vidsearch.open_index(tmp_path / "index")
+    for path, member in [(first, "0.tar/a.mp4"), *((path, f"1.zip/d/{path.name}") for path in others)]:
+        like = path if member == "0.tar/a.mp4" else folder / member
+        (hit,) = index.search(like=like, k=1)
+        assert (hit.video, hit.score) == (member, pytest.approx(1, abs=2e-3))
+    assert example(str(folder / "0.tar/a.mp4")) == Media(folder / "0.tar/a.mp4")
+    assert example(str(folder / "0.tar/none.mp4")) == str(folder / "0.tar/none.mp4")
+
+
+def test_rows_find_their_clips_in_zip_files(tmp_path: Path) -> None:
+    """OpenDataLab's layout: one file of rows, and zip files of clips beside it."""
+    (tmp_path / "raw").mkdir()
+    write_zip(tmp_path / "raw" / "InternVId-FLT_1.zip", [(f"InternVId-FLT_1/{CUT}.mp4", b"v")])
+    row = {"YoutubeID": CUT[:11], "Start_timestamp": "00:01:51.578", "End_timestamp": "00:01:53.647", "Caption": "a caption"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (clip,) = [row for block in internvid.read(tmp_path / "rows.jsonl", tmp_path) for row in block.clips.to_pylist()]
+    assert (clip["video"], clip["there"], clip["start_s"], clip["end_s"]) == (
+        f"raw/InternVId-FLT_1.zip/InternVId-FLT_1/{CUT}.mp4",
+        True,
+        0.0,
+        None,
+    )
+    assert clip["caption"] == "a caption"
