@@ -96,8 +96,8 @@ def test_many_texts_have_a_table_from_hash_to_rows(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_texts_that_share_a_hash_get_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = _texts._hashes
-    monkeypatch.setattr(_texts, "_hashes", lambda texts, seed: hashes(texts, seed) % np.uint64(8))  # many texts share one
+    hashes = _texts.hash_texts
+    monkeypatch.setattr(_texts, "hash_texts", lambda texts, seed: hashes(texts, seed) % np.uint64(8))  # many texts share one
     segment = add(tmp_path, pa.table({"clip_id": list("abcde")}))
     assert segment.columns["clip_id"].parts.number("seed") > 0
     assert [segment.rows_of("clip_id", text).ids.tolist() for text in "abcde"] == [[n] for n in range(5)]
