@@ -81,6 +81,11 @@ class Worker:
         """Clips that it has decoded and nobody has taken."""
         return min(max(int(self.ring.delivered[self.number]) - self.taken, 0), len(self.slots))
 
+    @property
+    def clips_ahead(self) -> float:
+        """Clips that it has been asked for and that have not come; of a video that is not cut yet, nobody knows how many."""
+        return math.inf if any(task.spans is None for task in self.tasks) else sum(len(task.left) for task in self.tasks)
+
     def give(self, task: Task, present_s: float) -> None:
         self.tasks.append(task)
         self.given += 1

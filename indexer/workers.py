@@ -25,8 +25,8 @@ from vidsearch.registry import names
 
 __all__ = ["ClipFailure", "ClipPixels", "DecodePool", "JobDone", "Result", "SpansFound", "VideoJob"]
 
-VIDEOS_PER_WORKER = 200  # then a fresh one: native libraries leak
-JOBS_AHEAD = 2  # given to a worker: the one it decodes and the next
+VIDEOS_PER_WORKER = 500  # then a fresh one, in case native libraries leak; a thousand videos took a worker from 65 to 73 MB
+JOBS_AHEAD = 64  # that a worker may have been given, while the clips of fewer than these do not fill its slots
 ATTEMPTS = 2
 
 
@@ -130,13 +130,16 @@ class DecodePool:
         for worker in self._workers:
             if self._retries and not worker.tasks:
                 worker.give(self._retries.popleft(), self._present_s())
-        ahead = 1 if self._retries else JOBS_AHEAD  # a retry waits for a worker that has nothing else
-        for depth in range(ahead):
-            for worker in self._workers:
-                alone = bool(worker.tasks) and worker.tasks[0].attempts > 1
-                if len(worker.tasks) == depth and not alone and worker.given < VIDEOS_PER_WORKER and (task := self._next(feed)):
-                    worker.give(task, self._present_s())
+        while (room := [worker for worker in self._workers if self._has_room(worker)]) and (task := self._next(feed)):
+            min(room, key=lambda worker: len(worker.tasks)).give(task, self._present_s())
         return bool(self._retries) or any(worker.tasks for worker in self._workers)
+
+    def _has_room(self, worker: Worker) -> bool:
+        """Whether a worker can be given another job: so many ahead that it has work while the caller is away."""
+        alone = worker.tasks and (self._retries or worker.tasks[0].attempts > 1)  # a retry waits for a worker that has nothing else
+        if alone or worker.given >= VIDEOS_PER_WORKER:
+            return False
+        return len(worker.tasks) < 2 or (len(worker.tasks) < JOBS_AHEAD and worker.clips_ahead < self._share)
 
     def _next(self, feed: Iterator[VideoJob]) -> Task | None:
         if self._waiting:

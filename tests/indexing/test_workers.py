@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,19 +73,21 @@ def test_many_videos_over_two_workers_all_come_once(tmp_path: Path) -> None:
     assert sorted(outcome.done) == list(range(60))
 
 
-def test_jobs_are_taken_only_a_few_ahead(pool: DecodePool, tmp_path: Path) -> None:
-    taken = finished = 0
+@pytest.mark.parametrize(("clips", "ahead"), [(4, 2), (2, 2), (1, 4)])
+def test_jobs_are_taken_only_far_enough_ahead_to_fill_the_slots(pool: DecodePool, tmp_path: Path, clips: int, ahead: int) -> None:
+    taken = finished = most = 0
 
     def feed() -> Iterator[VideoJob]:
         nonlocal taken
         for job in pretend(tmp_path, *["good"] * 30):
             taken += 1
-            yield job
+            yield replace(job, spans=FOUR[:clips])
 
     for result in pool.run(feed()):
         finished += isinstance(result, JobDone)
-        assert taken - finished <= workers.JOBS_AHEAD
+        most = max(most, taken - finished)
     assert finished == 30
+    assert ahead <= most <= ahead + 1  # one whose clips have all come is not done yet
 
 
 def test_no_jobs_are_no_results(pool: DecodePool) -> None:
