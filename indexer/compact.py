@@ -48,7 +48,10 @@ def compact(
     )
     after = open_index(before.root)
     spent = time.monotonic() - started
-    typer.echo(f"{len(before.segments)} segments became {len(after.segments)}, with {len(after):,} clips, in {spent:,.1f} s")
+    if after.manifest.segments == before.manifest.segments:
+        typer.echo(f"nothing to do: {len(after):,} clips in {len(after.segments)} segment(s), none deleted that could go")
+        return
+    typer.echo(f"{len(before.segments)} segment(s) became {len(after.segments)}, with {len(after):,} clips, in {spent:,.1f} s")
     gone = before.slots - after.slots
     if gone > 0:
         typer.echo(f"{gone:,} deleted rows are no longer stored in the newest version")

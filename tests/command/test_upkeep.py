@@ -78,7 +78,8 @@ def test_repair_mends_and_says_what_it_could_not_save(vidsearch, root):
 
 
 def test_gc_only_says_what_would_go_unless_told_to_delete(vidsearch, root):
-    vidsearch("compact", root)
+    assert "2 segment(s) became 1" in vidsearch("compact", root)[1]
+    assert "nothing to do: 60 clips" in vidsearch("compact", root)[1]
     before = sorted(root.rglob("*"))
     code, out, _ = vidsearch("gc", root, "--grace", "0", "--versions", "1")
     assert code == 0
@@ -117,6 +118,8 @@ def test_quarantine_lists_and_marks_for_another_try(vidsearch, root):
     assert code == 0
     assert "2  OPEN_FAILED" in out
     assert "OPEN_FAILED  x" in out
+    assert vidsearch("quarantine", "--index", root)[1] == out
+    assert vidsearch("quarantine", "--index", root, "list")[0] == 2
     lines = vidsearch("quarantine", "list", "--index", root, "--format", "jsonl")[1].splitlines()
     assert {json.loads(line)["clip_id"] for line in lines} == {"q0", "q30"}
     assert "nothing is quarantined as EMPTY" in vidsearch("quarantine", "list", "--index", root, "--reason", "EMPTY")[1]

@@ -152,9 +152,11 @@ quarantine = typer.Typer(help="Look through what could not be indexed, and have 
 
 
 @quarantine.callback()
-def _quarantine(context: typer.Context) -> None:
+def _quarantine(context: typer.Context, index: IndexOption = None) -> None:
     if context.invoked_subcommand is None:
-        list_quarantine()
+        list_quarantine(index)
+    elif index is not None:
+        raise UsageError(f"--index goes after the subcommand: vidsearch quarantine {context.invoked_subcommand} --index {index}")
 
 
 @quarantine.command("list")
