@@ -54,7 +54,10 @@ class Writer:
         with _named(self._path):
             done = 0
             while done < len(view):
-                done += os.write(self._descriptor, view[done:])
+                written = os.write(self._descriptor, view[done:])
+                if not written:  # or this would go on for ever
+                    raise OSError(errno.EIO, "nothing more can be written")
+                done += written
         self._hash.update(view)
         self._size += len(view)
         return len(view)
