@@ -67,6 +67,8 @@ def collect(root: Path, *, grace_s: float = GRACE_S, versions: int = VERSIONS) -
     """Remove what can go, and return it. A crash on the way leaves an index that is whole, and the rest for the next time."""
     found = find(root, grace_s=grace_s, versions=versions)
     old, rest = [item for item in found if item.path.startswith(MANIFESTS)], [item for item in found if not item.path.startswith(MANIFESTS)]
+    if found:
+        files.sync_folder(root / MANIFESTS)  # the newest may be the work of a process that was killed before it did this
     for item in old:
         files.remove(root / item.path)
     if old:

@@ -58,6 +58,7 @@ def _with_ids(corpus: Corpus, clip_ids: list[str]) -> list[Selection]:
 def _delete(corpus: Corpus, chosen: list[Selection]) -> int:
     rows = {segment.uuid: one.ids for segment, one in zip(corpus.segments, chosen, strict=True) if one.count}
     if not rows:
+        manifests.commit(corpus.root, lambda manifest: manifest)  # what an earlier run deleted before it was killed may not be durable yet
         return 0
     ids = [
         name
