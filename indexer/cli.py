@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from indexer.summary import Summary
 
 EXIT_INTERRUPTED = 130
+HOUR_S = 3600.0
 
 
 class Source(StrEnum):
@@ -30,7 +31,8 @@ class Source(StrEnum):
 
 def index(
     shards: Annotated[
-        Path, typer.Argument(help="A folder with videos, or with InternVid rows (.jsonl, .parquet) and the clips they name.")
+        Path,
+        typer.Argument(help="A folder with videos, tar or zip archives of them, or rows (JSON, CSV, Parquet) and the clips they name."),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Where the index goes. [default: SHARDS/index]")] = None,
     metadata: Annotated[Path | None, typer.Option("--metadata", help="The file of rows, if it lies elsewhere.")] = None,
@@ -54,6 +56,7 @@ def index(
         str | None, typer.Option("--index-factory", help="A FAISS factory string in place of the sizes chosen here.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the training of the codes.")] = 0,
+    grace: Annotated[float, typer.Option("--grace", min=0, help="Hours for which replaced files are kept; 0 if nobody else reads.")] = 24.0,
     vectors: Annotated[
         Path | None,
         typer.Option("--vectors", help="Vectors made elsewhere (.npy, .parquet) in place of videos; SHARDS is then the index folder."),
@@ -77,6 +80,7 @@ def index(
             preset=preset,
             factory=index_factory,
             seed=seed,
+            grace_s=grace * HOUR_S,
         )
         return
     if vector_column is not None or queries is not None:
@@ -112,6 +116,7 @@ def index(
             index_factory=index_factory,
             seed=seed,
             max_quarantine=most,
+            grace_s=grace * HOUR_S,
             progress=report,
         )
     _finish(summary, root)
@@ -139,6 +144,7 @@ def _index_vectors(
     preset: str | None,
     factory: str | None,
     seed: int,
+    grace_s: float,
 ) -> None:
     from indexer.live import shown
     from indexer.vectors import build_from_vectors, read_queries
@@ -162,6 +168,7 @@ def _index_vectors(
             queries=asked,
             index_factory=factory,
             seed=seed,
+            grace_s=grace_s,
             progress=report,
         )
     _finish(summary, root)

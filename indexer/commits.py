@@ -176,7 +176,7 @@ class Commits:
 
 def _done(ids: list[str], rows: KnownRows, bad: KnownBad) -> set[str]:
     """Return which clips have a row or a quarantine entry."""
-    done = (rows.states(ids) != State.UNKNOWN) | (bad.entries(pa.array(ids, pa.string()))["seen"] > 0)
+    done = (rows.states(ids) != State.UNKNOWN) | bad.has(pa.array(ids, pa.string()))
     return {ids[place] for place in np.flatnonzero(done).tolist()}
 
 

@@ -26,7 +26,6 @@ from vidsearch.storage.quarantine import DELETED, SCHEMA
 from vidsearch.storage.segment import Segment, open_segment
 from vidsearch.storage.tombstones import read_alive
 
-RETRY = "retry"  # the manifest's setting: [{"reason", "before"}], entries to be tried again
 ENTRY = np.dtype(
     [("digest", "u8"), ("seen", "u4"), ("size_bytes", "i8"), ("mtime_ns", "i8"), ("reason", "u1"), ("attempts", "u1")]
 )  # `seen` in seconds since 1970, never 0
@@ -150,10 +149,15 @@ class KnownBad:
         return found
 
     def are_deleted(self, ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-        """Return which clips a person deleted, (m,) bool."""
+        """Return which clips a person deleted and does not want back, (m,) bool."""
         entries = self.entries(ids)
-        deleted: npt.NDArray[np.bool_] = (entries["seen"] > 0) & np.isin(entries["reason"], self.codes((DELETED,)))
+        deleted: npt.NDArray[np.bool_] = (entries["seen"] > 0) & np.isin(entries["reason"], self.codes((DELETED,))) & ~self.again(entries)
         return deleted
+
+    def has(self, ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+        """Return which clips have an entry, (m,) bool."""
+        found: npt.NDArray[np.bool_] = self.entries(ids)["seen"] > 0
+        return found
 
     def codes(self, reasons: Sequence[str]) -> list[int]:
         """Return the codes of some reasons."""

@@ -52,14 +52,14 @@ class Watch:
 
     def __init__(self, now_s: float) -> None:
         self._moments: deque[_Moment] = deque([_Moment(now_s, 0, {})])
-        self._stage = ""
+        self._counting = ("", False)  # what `done` counts
 
     def see(self, summary: Summary, now_s: float) -> State:
         """Return where the build stands."""
         planning = summary.planned == 0 and summary.stage == "reading rows"
         done = summary.read if planning else min(summary.planned, summary.indexed + summary.failed)
-        if summary.stage != self._stage:
-            self._stage = summary.stage
+        if (summary.stage, planning) != self._counting:
+            self._counting = (summary.stage, planning)
             self._moments = deque([_Moment(now_s, done, dict(summary.waits))])
         now = _Moment(now_s, done, dict(summary.waits))
         first = self._moments[0]

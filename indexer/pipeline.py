@@ -15,7 +15,7 @@ from indexer.captions import embed_captions
 from indexer.commits import Commits
 from indexer.fold import fold, index_kind
 from indexer.jobs import Way
-from indexer.known import RETRY, KnownBad, KnownRows
+from indexer.known import KnownBad, KnownRows
 from indexer.plan import WorkList
 from indexer.readers.base import Block
 from indexer.room import ensure_room
@@ -27,10 +27,11 @@ from indexer.workers import DecodePool
 from vidsearch.encoders.base import Encoder
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import IndexCorruptError, SpaceMismatchError, UsageError
-from vidsearch.storage import files
+from vidsearch.storage import files, garbage
 from vidsearch.storage import manifest as manifests
-from vidsearch.storage.ledger import Ledger, Tally, recount
+from vidsearch.storage.ledger import Ledger, Tally
 from vidsearch.storage.manifest import Manifest
+from vidsearch.storage.quarantine import RETRY
 
 Progress = Callable[[Summary], None]
 
@@ -49,6 +50,7 @@ def build(
     index_factory: str | None = None,
     seed: int = 0,
     max_quarantine: float | None = None,
+    grace_s: float = garbage.GRACE_S,
     progress: Progress = lambda summary: None,
 ) -> Summary:
     """Index the clips of a folder that are not indexed yet, and return what was done.
@@ -56,7 +58,7 @@ def build(
         build("clips/", "shards/index", encoder=vidsearch.load_encoder("ViCLIP-L-14.safetensors"))
 
     Args:
-        source: a folder with video files, or with InternVid rows and the clips they name.
+        source: a folder with video files, with archives of them, or with rows and the clips they name.
         out: the index folder; made if it is not there.
         encoder: makes the vectors; an index takes those of one model and preset only.
         metadata: the file of rows, when it is not found in `source`.
@@ -68,6 +70,7 @@ def build(
         index_factory: a FAISS factory string in place of the sizes chosen from the number of clips.
         seed: of the template's training.
         max_quarantine: the share of the clips tried that may fail, 0 to 1; None for any.
+        grace_s: for so many seconds files that are replaced are kept for whoever is about to open them; 0 if nobody else is.
         progress: called after each clip and each idle moment.
 
     Raises:
@@ -120,7 +123,7 @@ def build(
             commits.close()  # whatever went wrong, what was embedded is kept
     if not summary.interrupted:
         timer = time.perf_counter()
-        fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts)
+        fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts, grace_s=grace_s)
         summary.write_s += time.perf_counter() - timer
     final = open_index(root)
     summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
@@ -157,13 +160,9 @@ def _open_books(root: Path, source: str, run: str, work: Tally) -> None:
     """Note in the manifest what this run sets out to do; an index that has no ledger yet gets one of what it holds."""
 
     def change(manifest: Manifest) -> Manifest:
-        before = Ledger.from_settings(manifest.settings)
-        ledger = (before or Ledger(recount(open_index(root).segments) if manifest.segments else Tally())).plan(source, run, work)
-        return (
-            manifest
-            if before is not None and ledger.to_json() == before.to_json()
-            else manifest.with_settings(ledger.into(manifest.settings))
-        )
+        ledger = Ledger.opened(manifest.settings, lambda: open_index(root).segments).plan(source, run, work)
+        settings = ledger.into(manifest.settings)
+        return manifest if settings == manifest.settings else manifest.with_settings(settings)
 
     manifests.commit(root, change)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,18 @@ from indexer._known_ids import KnownIds
 from indexer._row_files import RowFile, Rows, open_rows
 from indexer._vector_files import Block, ParquetVectors, VectorFile, open_vectors
 from indexer.fold import EncodeTexts, fold, index_kind
+from indexer.known import KnownBad, KnownRows, State
 from indexer.rows import CORE_SCHEMA, concatenate
 from indexer.summary import Summary
 from vidsearch.config import Space, external_space
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import InputNotFoundError, SpaceMismatchError, UsageError
+from vidsearch.storage import garbage
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
-from vidsearch.storage.quarantine import quarantine_table
+from vidsearch.storage.ledger import Ledger, Tally
+from vidsearch.storage.manifest import Manifest, SegmentRef
+from vidsearch.storage.quarantine import DELETED, RETRY, quarantine_table
 
 SEGMENT_ROWS = 262_144  # 0.4 GB at 768 dimensions
 BLOCK_ROWS = 16_384
@@ -47,6 +52,7 @@ def build_from_vectors(
     encode_texts: EncodeTexts | None = None,
     queries: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
+    grace_s: float = garbage.GRACE_S,
     progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
     """Index vectors that were made elsewhere, and return what was done; those that are indexed already are passed over.
@@ -68,6 +74,7 @@ def build_from_vectors(
         queries: (q, dim) float32, vectors of texts such as will be asked, to train and calibrate with; None takes the captions where the
             model is at hand.
         seed: of the template's training.
+        grace_s: for so many seconds files that are replaced are kept for whoever is about to open them; 0 if nobody else is.
         progress: called after each block.
 
     Raises:
@@ -90,7 +97,7 @@ def build_from_vectors(
         run.commit()
         run.summary.interrupted = True
     else:
-        fold(root, index_factory=index_factory, encode_texts=encode_texts, queries=queries, seed=seed)
+        fold(root, index_factory=index_factory, encode_texts=encode_texts, queries=queries, seed=seed, grace_s=grace_s)
     final = open_index(root)
     summary = run.summary
     summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
@@ -169,8 +176,11 @@ class _Run:
     def __init__(self, index: Index, name: str, progress: Callable[[Summary], None]) -> None:
         self.root, self.dim, self.name, self.progress = index.root, index.space.dim, name, progress
         self.summary = Summary()
-        self.indexed = KnownIds(segment.read_columns(["clip_id"])["clip_id"] for segment in index.segments)
-        self.quarantined = {clip for segment in index.segments for clip in segment.quarantine()["clip_id"].to_pylist()}
+        self.rows = KnownRows(self.root)
+        self.rows.see(index.manifest)
+        self.seen = KnownIds(lambda ids: self.rows.states(ids) >= State.BY_CAPTION)
+        self.bad = KnownBad((segment.quarantine() for segment in index.segments), index.manifest.settings.get(RETRY) or ())
+        self.faulty: set[str] = set()  # quarantined by this run
         self.read = 0
         self._start_segment()
 
@@ -178,6 +188,7 @@ class _Run:
         self.vectors: list[npt.NDArray[np.float16]] = []
         self.tables: list[pa.Table] = []
         self.quarantine: list[dict[str, Any]] = []
+        self.new: list[str] = []  # clips that the ledger knows nothing of
 
     def add(self, block: Block, described: Rows) -> None:
         """Take over one block; commit when a segment is full."""
@@ -185,15 +196,21 @@ class _Run:
         faults.update({place: ("METADATA_INVALID", what) for place, what in described.wrong.items()})
         table = with_core(described.table, block.values, first=self.read)
         ids = table["clip_id"].to_pylist()
+        deleted = set(np.flatnonzero(self.bad.are_deleted(table["clip_id"])).tolist())
+        self.summary.skipped.update(DELETED for _ in deleted)
         for place in sorted(faults):
             self._skip(table.slice(place, 1).to_pylist()[0], self.read + place, *faults[place])
-        fresh, repeated = self.indexed.add(ids, without=faults)
+        left_out = deleted | set(faults)
+        fresh, repeated = self.seen.add(ids, without=left_out)
         self.summary.duplicates += repeated
-        self.summary.already += len(ids) - len(faults) - len(fresh) - repeated
+        self.summary.already += len(ids) - len(left_out) - len(fresh) - repeated
         if len(fresh):
             self.vectors.append(unit[fresh].astype(np.float16))
             self.tables.append(table.take(pa.array(fresh, pa.int64())))
             self.summary.indexed += len(fresh)
+            counted = self.bad.has(self.tables[-1]["clip_id"]).tolist()
+            names = [ids[place] for place in fresh.tolist()]
+            self.new.extend(name for name, known in zip(names, counted, strict=True) if not known and name not in self.faulty)
         self.read += len(ids)
         if sum(len(part) for part in self.vectors) >= SEGMENT_ROWS:
             self.commit()
@@ -202,8 +219,12 @@ class _Run:
     def _skip(self, row: dict[str, Any], number: int, reason: str, what: str) -> None:
         self.summary.skipped[reason] += 1
         self.summary.failed += 1
-        if row["clip_id"] in self.quarantined:
+        name = row["clip_id"]
+        if self.bad.has(pa.array([name]))[0]:
             return
+        if name not in self.faulty and not self.seen.has(name):
+            self.new.append(name)
+        self.faulty.add(name)
         detail = f"{self.name} row {number:,} (the first is 0): {what}"
         examples = self.summary.examples.setdefault(reason, [])
         if len(examples) < EXAMPLES:
@@ -224,9 +245,14 @@ class _Run:
             quarantine=quarantine_table(self.quarantine),
             info={"index": "flat"},
         )
-        manifests.commit(self.root, lambda manifest: manifest.with_segments([*manifest.segments, reference]))
+        manifests.commit(self.root, lambda manifest: self._change(manifest, reference, Tally.of(pa.array(self.new, pa.string()))))
         self.summary.write_s += time.perf_counter() - timer
         self._start_segment()
+
+    def _change(self, manifest: Manifest, reference: SegmentRef, new: Tally) -> Manifest:
+        ledger = Ledger.opened(manifest.settings, lambda: open_index(self.root).segments)
+        changed = manifest.with_segments([*manifest.segments, reference])
+        return changed.with_settings(replace(ledger, planned=ledger.planned + new).into(manifest.settings))
 
 
 def unit_or_fault(block: Block) -> tuple[Unit, dict[int, tuple[str, str]]]:

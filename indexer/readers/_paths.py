@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
-from vidsearch.archives.members import is_member
+from vidsearch.archives.members import READERS, is_member
 
 FOLDERS_KEPT = 65_536
+INSIDE = re.compile(rf"(?:{'|'.join(map(re.escape, READERS))})/", re.IGNORECASE)  # a path that may lead through an archive
 
 
 class Paths:
@@ -35,7 +37,7 @@ class Paths:
         try:
             mode = os.lstat(f"{self.folder}/{video}").st_mode
         except OSError:
-            return video, is_member(self.folder / video)
+            return video, INSIDE.search(video) is not None and is_member(self.folder / video)
         return self._resolved(path) if stat.S_ISLNK(mode) else (video, True)
 
     def _look_up(self, parent: str) -> str | None:

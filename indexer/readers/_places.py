@@ -8,9 +8,10 @@ odd names: `{row}_{YoutubeID}.mp4`, whole; `{YoutubeID}_{caption[:50]}.mp4`, cut
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ import pyarrow.compute as pc
 
 from indexer.readers._paths import Paths
 from indexer.readers._times import Seconds, fixed_bytes
-from indexer.readers._video_files import ID_LENGTH, WHOLE, VideoFiles, caption_part, cut_name, time_keys
+from indexer.readers._video_files import ID_LENGTH, NUMBERED_KINDS, WHOLE, VideoFiles, caption_part, cut_name, stem_of, time_keys
 
 BARE_ID = re.compile(rf"[\w-]{{{ID_LENGTH}}}", re.ASCII)
+CUT_KINDS = frozenset({"caption", "clip"})
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -114,7 +116,7 @@ class Places:
             elif ids[row] is None and BARE_ID.fullmatch(path):
                 ids[row] = path
             else:
-                found.cut[row] = _is_captioned(PurePosixPath(path).stem, ids[row], captions[row])
+                found.cut[row] = _is_captioned(stem_of(path), ids[row], captions[row])
         wanted.ids = pa.array(ids, pa.string())
 
     def _by_id(self, wanted: Wanted, found: Found, at: Rows) -> None:
@@ -122,11 +124,10 @@ class Places:
         lengths = pc.fill_null(pc.binary_length(wanted.ids), 0).to_numpy(zero_copy_only=False)[at]
         usual = at[lengths == ID_LENGTH]
         self._take(found, usual, *self._usual(wanted, usual))
-        if self.files.map.kinds - {"id"} or (len(usual) < len(at) and self.files.map.kinds):
-            for row in at[~found.there[at]].tolist():
-                number, cut = self._odd(wanted, row)
-                if number >= 0:
-                    self._take(found, np.array([row]), np.array([number]), np.array([cut]))
+        for kind, folder in self._odd(wanted, unusual=len(usual) < len(at)):
+            at = at[~found.there[at]]
+            numbers = self.files.find_odd(kind, self._parts(wanted, kind, folder, at))
+            self._take(found, at, numbers, np.full(len(at), kind in CUT_KINDS))
 
     def _usual(self, wanted: Wanted, at: Rows) -> tuple[Rows, Mask]:
         """Return the number of each row's file, -1 for none, and whether it is the clip; ids of these rows have 11 bytes."""
@@ -137,26 +138,28 @@ class Places:
         cut = (clips >= 0) & (ends[0] != WHOLE)
         return np.where(cut, clips, videos), cut
 
-    def _odd(self, wanted: Wanted, row: int) -> tuple[int, bool]:
-        """Return the number of a row's oddly named file, -1 for none, and whether it is the clip."""
-        name = wanted.ids[row].as_py()
-        caption = None if wanted.captions is None else wanted.captions[row].as_py()
-        if name:
-            for kind in ("id", "row and id"):
-                if (number := self.files.find_one(kind, name)) >= 0:
-                    return number, False
-            if caption and (number := self.files.find_one("caption", name, caption_part(caption))) >= 0:
-                return number, True
-        for folder in self.folders if wanted.numbered else self._from_zero:
-            for kind in ("row", "clip"):
-                if (number := self.files.find_one(kind, folder, int(wanted.rows[row]))) >= 0:
-                    return number, kind == "clip"
-        return -1, False
+    def _odd(self, wanted: Wanted, *, unusual: bool) -> list[tuple[str, str]]:
+        """Return the kinds of odd names to look for, with the folder of those that are numbered in one."""
+        kinds = [kind for kind in ("id", "row and id", "caption") if kind in self.files.map.kinds and (unusual or kind != "id")]
+        folders = self.folders if wanted.numbered else self._from_zero
+        return [(kind, "") for kind in kinds] + [
+            (kind, folder) for folder in folders for kind in sorted(NUMBERED_KINDS) if kind in self.files.map.kinds
+        ]
+
+    def _parts(self, wanted: Wanted, kind: str, folder: str, at: Rows) -> Iterator[tuple[object, ...]]:
+        """Yield what would name each row's file."""
+        if kind in NUMBERED_KINDS:
+            return ((folder, number) for number in wanted.rows[at].tolist())
+        ids = wanted.ids.take(pa.array(at)).to_pylist()
+        if kind != "caption":
+            return ((name or "",) for name in ids)
+        captions = [None] * len(at) if wanted.captions is None else wanted.captions.take(pa.array(at)).to_pylist()
+        return ((name, caption_part(caption or "")) for name, caption in zip(ids, captions, strict=True))
 
     @cached_property
     def _from_zero(self) -> list[str]:
         """The folders whose files are numbered like the rows, from 0. Without a 0 they may be numbered from 1, and nobody could tell."""
-        return [folder for folder in self.folders if max(self.files.find_one(kind, folder, 0) for kind in ("row", "clip")) >= 0]
+        return [folder for folder in self.folders if any(self.files.find_odd(kind, [(folder, 0)])[0] >= 0 for kind in NUMBERED_KINDS)]
 
     def _take(self, found: Found, at: Rows, numbers: Rows, cut: Mask) -> None:
         """Note the files of some rows where there are any."""
@@ -168,5 +171,5 @@ class Places:
 
 def _is_captioned(stem: str, youtube_id: str | None, caption: str | None) -> bool:
     """Whether a file is named `{YoutubeID}_{caption[:50]}`."""
-    start, part = f"{youtube_id}_", caption_part(caption or "")
-    return bool(part) and stem.startswith(start) and caption_part(stem[len(start) :]) == part
+    start = f"{youtube_id}_"
+    return bool(caption) and stem.startswith(start) and caption_part(stem[len(start) :]) == caption_part(caption or "") != ""

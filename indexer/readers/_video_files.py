@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -44,9 +44,15 @@ class CutName:
     end_ms: int
 
 
+def stem_of(video: str) -> str:
+    """Return a file's name without folders and suffix; as `PurePosixPath.stem`, at a tenth of its cost."""
+    name = video.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
+
+
 def cut_name(video: str) -> CutName | None:
     """Return what `{YoutubeID}_{Start}_{End}.mp4` says; None for any other name."""
-    match = CUT_CLIP.fullmatch(PurePosixPath(video).stem)
+    match = CUT_CLIP.fullmatch(stem_of(video))
     if match is None:
         return None
     times = match.groups()[1:]
@@ -107,8 +113,9 @@ class VideoFiles:
         places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
         return np.where(known[places] == keys, numbers[places], -1)
 
-    def find_one(self, kind: str, *parts: object) -> int:
-        return int(self.find(np.array([odd_key(kind, *parts)], f"S{KEY_BYTES}"))[0]) if kind in self.map.kinds else -1
+    def find_odd(self, kind: str, parts: Iterable[tuple[object, ...]]) -> npt.NDArray[np.int64]:
+        """Return the number of the file of one kind of odd name that each of the parts makes, (n,); -1 for none."""
+        return self.find(np.array([odd_key(kind, *part) for part in parts], f"S{KEY_BYTES}"))
 
     @cached_property
     def map(self) -> _Map:
@@ -134,16 +141,15 @@ def _keys_of(video: str, kinds: set[str]) -> Iterator[bytes]:
     if cut is not None:
         yield _time_key(cut.youtube_id, cut.start_ms, cut.end_ms)
         return
-    path = PurePosixPath(video)
-    stem, folder = path.stem, path.parent.name
+    stem, folder = stem_of(video), video.rpartition("/")[0].rpartition("/")[2]
     odd: list[tuple[object, ...]] = []
     if len(stem.encode()) == ID_LENGTH:
         yield _time_key(stem, WHOLE, WHOLE)
     else:
         odd.append(("id", stem))
-    if len(stem) > ID_LENGTH + 1 and stem[ID_LENGTH] == "_":
-        odd.append(("caption", stem[:ID_LENGTH], caption_part(stem[ID_LENGTH + 1 :])))
-    if numbered := NUMBERED.fullmatch(stem):
+    if stem[ID_LENGTH : ID_LENGTH + 1] == "_" and (part := caption_part(stem[ID_LENGTH + 1 :])):
+        odd.append(("caption", stem[:ID_LENGTH], part))
+    if len(stem) != ID_LENGTH and (numbered := NUMBERED.fullmatch(stem)):  # YouTube ids may look like it
         odd.append(("row" if numbered[2] else "clip", folder, int(numbered[1])))
         if numbered[2] and len(numbered[2]) == ID_LENGTH:
             odd.append(("row and id", numbered[2]))

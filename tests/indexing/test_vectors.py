@@ -15,6 +15,7 @@ from indexer.readers.base import clip_id, clip_key
 from indexer.vectors import read_queries
 from vidsearch import Index, open_index
 from vidsearch.errors import InputNotFoundError, QueryError, SpaceMismatchError, UsageError
+from vidsearch.storage.ledger import Ledger, Tally, recount
 
 DIM = 24
 
@@ -119,9 +120,22 @@ def test_rows_that_name_a_clip_again_are_counted(tmp_path, monkeypatch):
     assert sorted(row["clip_id"] for row in rows_of(open_index(tmp_path / "index"))) == list("abcde")
 
 
+def test_the_ledger_counts_each_clip_once_however_it_came(tmp_path):
+    root, vectors = tmp_path / "index", random_vectors(6)
+    vectors[[2, 4]] = 0
+    rows = write_lines(tmp_path / "r.jsonl", [{"clip_id": name} for name in "abcacd"])
+    build_from_vectors(save(tmp_path / "v.npy", vectors), root, metadata=rows)
+    vectors[:] = 1
+    build_from_vectors(save(tmp_path / "w.npy", vectors), root, metadata=rows)
+    index = open_index(root)
+    assert sorted(row["clip_id"] for row in rows_of(index)) == list("abcd")
+    ledger = Ledger.from_settings(index.manifest.settings)
+    assert ledger.planned == ledger.done == recount(index.segments) == Tally.of(pa.array(list("abcd")))
+
+
 def test_known_ids_are_those_of_a_set():
     rng = np.random.default_rng(3)
-    known = KnownIds([pa.chunked_array([["old1", "old2"]])])
+    known = KnownIds(lambda ids: np.array([name in ("old1", "old2") for name in ids], dtype=bool))
     seen, new = set(), []
     for _ in range(60):
         ids = [f"c{n}" for n in rng.integers(0, 400, rng.integers(0, 30))]
@@ -133,8 +147,9 @@ def test_known_ids_are_those_of_a_set():
                 expected.append(place)
         assert places.tolist() == expected
         assert repeated == max(0, len(ids) - 1) - len(expected)
-        new += expected
+        new += [ids[place] for place in expected]
     assert len(new) == len(seen)
+    assert [known.has(name) for name in ("old1", new[0], "c1000")] == [True, True, False]
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float16(), DIM), pa.large_list(pa.float64())])

@@ -99,7 +99,7 @@ class Template:
         return codes
 
     def reconstruct(self, vectors: npt.NDArray[Any]) -> tuple[float, float]:
-        """Return the sum of squares of what codes miss of some vectors (n, dim), and that of the vectors, in the dimensions of the codes."""
+        """Return the sum of squares of what codes miss of vectors (n, dim), and that of the vectors, in the dimensions of codes."""
         projected, lists = self.project(vectors), self.assign(vectors)
         codes = self.encode(vectors, lists)
         pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(codes), -1)[:, : len(self.codebook)]

@@ -12,7 +12,7 @@ id, shows in the sums even where the numbers agree.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -74,6 +74,11 @@ class Ledger:
         if value is None:
             return None
         return cls(Tally.from_json(value["planned"]), {name: Tally.from_json(tally) for name, tally in value["pending"].items()})
+
+    @classmethod
+    def opened(cls, settings: Mapping[str, Any], segments: Callable[[], Iterable[Counted]]) -> Ledger:
+        """Return the ledger of a manifest; where no build has kept one, one of what its segments hold."""
+        return cls.from_settings(settings) or cls(recount(segments()))
 
     def to_json(self) -> dict[str, JSON]:
         return {

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 DELETED = "DELETED"  # the reason of clips that a person deleted: they are not indexed again
 
+RETRY = "retry"  # the manifest's setting: [{"reason": code or null, "before": ISO time}], entries to be tried again
+
 SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),

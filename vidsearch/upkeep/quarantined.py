@@ -13,9 +13,8 @@ from vidsearch.corpus import Corpus
 from vidsearch.errors import UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.manifest import Manifest
+from vidsearch.storage.quarantine import RETRY
 from vidsearch.storage.seal import JSON
-
-RETRY = "retry"  # of the manifest's settings
 
 
 def entries(corpus: Corpus, *, reason: str | None = None) -> Iterator[pa.Table]:
