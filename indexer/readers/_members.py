@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from indexer.readers.base import VIDEO_SUFFIXES
-from vidsearch.archives.members import is_archive, read_table
+from vidsearch.archives.members import READERS, is_archive, read_table
 from vidsearch.errors import DecodeError
 
 
@@ -24,7 +24,7 @@ def archive_members(folder: Path) -> Iterator[str]:
     """
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not (Path(parent) / name / "FORMAT").exists())
-        for archive in (Path(parent) / name for name in sorted(files) if not name.startswith(".")):
+        for archive in (Path(parent) / name for name in sorted(files) if name[name.rfind(".") :].lower() in READERS and name[0] != "."):
             if is_archive(archive):
                 yield from (f"{archive.relative_to(folder)}/{name}" for name in _videos(archive))
 
