@@ -24,8 +24,9 @@ from indexer.readers._values import NO_NUMBER, NUMBERS, TEXTS, known_columns
 from indexer.readers._video_files import cut_name
 from indexer.readers.base import PLACE_SCHEMA, BadRow, Block, clip_key
 from indexer.rows import table_of
+from vidsearch.archives.archive import Archive
 from vidsearch.archives.entries import Member
-from vidsearch.archives.members import READERS, Table, is_archive, iterate, open_member, read_table
+from vidsearch.archives.members import READERS, is_archive
 from vidsearch.errors import DecodeError, UsageError
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -66,7 +67,10 @@ def recognises(path: Path) -> bool:
     if path.name.lower().endswith(COMPRESSED):
         return _holds_video_compressed(path)
     try:
-        return is_archive(path) and any(is_video(entry.name) or not entry.name for entry in iterate(path))
+        if not is_archive(path):
+            return False
+        with Archive(path) as archive:
+            return any(is_video(entry.name) or not entry.name for entry in archive.entries())
     except DecodeError:
         return False
 
@@ -80,19 +84,22 @@ def read(path: Path, videos: Path) -> Iterator[Block]:
         raise UsageError(f"{path} is no archive; choose from {', '.join(READERS)}")
     prefix = _below(path, videos)
     try:
-        table = read_table(path)
+        with Archive(path) as archive:
+            rows = _rows(archive, prefix)
+            while block := list(islice(rows, BLOCK_ROWS)):
+                yield from _blocks(block)
     except DecodeError as error:
         yield Block(table_of([], PLACE_SCHEMA), [BadRow(prefix, prefix, error.reason, error.detail)])
-        return
-    rows = _rows(path, prefix, table)
-    while block := list(islice(rows, BLOCK_ROWS)):
-        bad = [row for row in block if isinstance(row, BadRow)]
-        described = [row for row in block if not isinstance(row, BadRow) and len(row) > len(PLACE_SCHEMA)]
-        if bad or described:
-            yield Block(table_of(described, PLACE_SCHEMA), bad)
-        uncut = [row for row in block if not isinstance(row, BadRow) and len(row) == len(PLACE_SCHEMA)]
-        if uncut:
-            yield Block(table_of(uncut, PLACE_SCHEMA), uncut=True)
+
+
+def _blocks(rows: list[Record | BadRow]) -> Iterator[Block]:
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    described = [row for row in rows if not isinstance(row, BadRow) and len(row) > len(PLACE_SCHEMA)]
+    if bad or described:
+        yield Block(table_of(described, PLACE_SCHEMA), bad)
+    uncut = [row for row in rows if not isinstance(row, BadRow) and len(row) == len(PLACE_SCHEMA)]
+    if uncut:
+        yield Block(table_of(uncut, PLACE_SCHEMA), uncut=True)
 
 
 def _below(path: Path, videos: Path) -> str:
@@ -110,7 +117,8 @@ def _holds_video_compressed(path: Path) -> bool:
         return False
 
 
-def _rows(archive: Path, prefix: str, table: Table) -> Iterator[Record | BadRow]:
+def _rows(archive: Archive, prefix: str) -> Iterator[Record | BadRow]:
+    table = archive.table()
     for refused in table.refused:
         if not refused.name or is_video(refused.name):
             video = f"{prefix}/{refused.name}" if refused.name else prefix
@@ -140,7 +148,7 @@ def _source_times(spans: Any) -> Record:
     return {"source_start_s": spans[0][0], "source_end_s": spans[0][1]} if spans else {}
 
 
-def _sample(archive: Path, members: Mapping[str, Member], name: str) -> _Sample:
+def _sample(archive: Archive, members: Mapping[str, Member], name: str) -> _Sample:
     stem = name[: -len(PurePosixPath(name).suffix)]
     fields = _json(_side(archive, members, stem, ".json"))
     columns = _columns(fields)
@@ -162,7 +170,7 @@ def _sample(archive: Path, members: Mapping[str, Member], name: str) -> _Sample:
     return _Sample(columns.get("youtube_id") or "", spans, cut, columns)
 
 
-def _side(archive: Path, members: Mapping[str, Member], stem: str, suffix: str) -> bytes:
+def _side(archive: Archive, members: Mapping[str, Member], stem: str, suffix: str) -> bytes:
     """Return the file beside a video; b"" where there is none. `KEY.video.mp4` has `KEY.json`."""
     folder, _, last = stem.rpartition("/")
     short = f"{folder}/{last.partition('.')[0]}" if folder else last.partition(".")[0]
@@ -170,7 +178,7 @@ def _side(archive: Path, members: Mapping[str, Member], stem: str, suffix: str) 
         if name in members:
             if members[name].size_bytes > MAX_SIDE_BYTES:
                 raise ValueError(f"{name} has {members[name].size_bytes:,} bytes; at most {MAX_SIDE_BYTES:,} are read")
-            with open_member(archive / name) as file:
+            with archive.open(members[name]) as file:
                 return file.read()
     return b""
 

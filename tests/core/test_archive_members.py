@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.archives import Files, add_entry, write_tar, write_zip
-from vidsearch.archives import members
+from vidsearch.archives import _tar, _zip, archive
 from vidsearch.archives.entries import Refused
 from vidsearch.archives.members import exists, open_member, read_table, stat_media
 from vidsearch.errors import DecodeError
@@ -237,7 +237,7 @@ def test_what_a_zip_file_packs_otherwise_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_packed_member_is_unpacked_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1000)
     path = write_zip(tmp_path / "a.zip", [("a.mp4", bytes(1000)), ("b.mp4", bytes(1001))], zipfile.ZIP_DEFLATED)
     assert open_member(path / "a.mp4").read() == bytes(1000)
     with pytest.raises(DecodeError, match=r"MEMBER_TOO_LARGE.*at most 1,000 are unpacked in memory; store it as it is"):
@@ -247,8 +247,8 @@ def test_a_packed_member_is_unpacked_up_to_a_limit(tmp_path: Path, monkeypatch: 
 
 def test_entries_beyond_a_number_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, path in (
-        (members._tar, write_tar(tmp_path / "a.tar", [(f"{n}.mp4", b"") for n in range(9)])),
-        (members._zip, write_zip(tmp_path / "a.zip", [(f"{n}.mp4", b"") for n in range(9)])),
+        (_tar, write_tar(tmp_path / "a.tar", [(f"{n}.mp4", b"") for n in range(9)])),
+        (_zip, write_zip(tmp_path / "a.zip", [(f"{n}.mp4", b"") for n in range(9)])),
     ):
         monkeypatch.setattr(module, "MAX_ENTRIES", 4)
         table = read_table(path)
