@@ -188,6 +188,7 @@ def share_cores() -> None:
 
 def print_summary(summary: Summary, out: Path) -> None:
     """Print what was indexed, what was not and why, and where the time went."""
+    from vidsearch.storage.quarantine import DELETED
     from vidsearch.tables import visible
 
     per_s = summary.indexed / summary.wall_s if summary.wall_s else 0.0
@@ -198,11 +199,12 @@ def print_summary(summary: Summary, out: Path) -> None:
         typer.echo(f"{summary.already:,} were there already, {summary.duplicates:,} rows were duplicates")
     for reason, number in summary.skipped.most_common():
         examples = summary.examples.get(reason, [])
-        typer.echo(f"skipped {number:,}: {reason}" + ("" if examples else " (known from an earlier run; retried when the file changes)"))
+        known = "taken back by `vidsearch quarantine retry`" if reason == DELETED else "known from an earlier run; retried when the file changes"
+        typer.echo(f"skipped {number:,}: {reason}" + ("" if examples else f" ({known})"))
         for example in examples:
             typer.echo(f"  {visible(example)}")
         if examples and number > len(examples):
-            typer.echo(f"  and {number - len(examples):,} more; all are in {out}/segments/*/quarantine.parquet")
+            typer.echo(f"  and {number - len(examples):,} more; all of them: vidsearch quarantine --index {out}")
     if summary.left_out:
         typer.echo(f"{summary.left_out:,} video files that no row names were left out")
     spent = f"decoding {summary.decode_s:,.1f} s, embedding {summary.embed_s:,.1f} s, writing {summary.write_s:,.1f} s"

@@ -24,6 +24,7 @@ from vidsearch.registry import plugin
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 from vidsearch.storage.manifest import Manifest, SegmentRef
+from vidsearch.storage.quarantine import DELETED
 from vidsearch.storage.template import read_template
 from vidsearch.storage.tombstones import bury, read_deleted
 
@@ -157,12 +158,20 @@ def _few_values(column: pa.ChunkedArray | pa.Array) -> bool:
 
 
 def _still_bad(quarantine: pa.Table, rows: pa.Table) -> pa.Table:
-    """Return one entry a clip, the last, without those that have been indexed since; by the caption alone does not count."""
+    """Return one entry a clip, the last, without those that have been indexed since.
+
+    What is wrong with a video stays so when its clip is indexed by the caption alone; what was deleted is not deleted any more.
+    """
     if not quarantine.num_rows:
         return quarantine
+    indexed = _among(quarantine["clip_id"], rows["clip_id"])
     if EMBEDDED_FROM in rows.column_names:
-        rows = rows.filter(pc.fill_null(pc.not_equal(rows[EMBEDDED_FROM], "caption"), True))
-    indexed = pc.is_in(quarantine["clip_id"], value_set=rows["clip_id"].combine_chunks().cast(pa.string())).to_pylist()
-    names = quarantine["clip_id"].to_pylist()
-    last = {name: number for number, (name, there) in enumerate(zip(names, indexed, strict=True)) if not there}
+        by_video = rows.filter(pc.fill_null(pc.not_equal(rows[EMBEDDED_FROM], "caption"), True))
+        indexed = pc.or_(_among(quarantine["clip_id"], by_video["clip_id"]), pc.and_(indexed, pc.equal(quarantine["reason"], DELETED)))
+    pairs = zip(quarantine["clip_id"].to_pylist(), indexed.to_pylist(), strict=True)
+    last = {name: number for number, (name, there) in enumerate(pairs) if not there}
     return quarantine.take(pa.array(sorted(last.values()), pa.int64()))
+
+
+def _among(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.is_in(ids, value_set=others.combine_chunks().cast(pa.string()))
