@@ -71,13 +71,13 @@ def _sound(name: str, recipe: Recipe) -> Entry:
 
 
 def _hls(place: Place) -> str:
-    parts = "".join(f"#EXTINF:0.4,\n{part}\n" for part in (f"{place.canary.folder}/target.ts", place.canary.url))
+    parts = "".join(f"#EXTINF:0.4,\n{part}\n" for part in ("target.ts", place.canary.url))
     return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{parts}#EXT-X-ENDLIST\n"
 
 
-def _dash(place: Place) -> str:
+def _dash(_: Place) -> str:
     """A manifest as FFmpeg's own muxer writes it."""
-    media = f'<BaseURL>file://{place.canary.folder}/target.mp4</BaseURL><SegmentBase indexRange="0-99"/>'
+    media = '<BaseURL>target.mp4</BaseURL><SegmentBase indexRange="0-99"/>'
     shape = '<AdaptationSet mimeType="video/mp4"><Representation id="0" codecs="avc1.640015" bandwidth="9" width="96" height="64">'
     return (
         '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT1S" '
@@ -114,11 +114,13 @@ NO_VIDEO = {
     "name too long": bad("300 characters", lambda place: place.file("x" * 296 + ".mp4"), "OPEN_FAILED"),
 }
 SCRIPTS = {
-    "ffconcat": bad(
+    "ffconcat": bad("names another video", holding(lambda place: "ffconcat version 1.0\nfile target.mp4\n"), *UNREADABLE),
+    "ffconcat of a path": bad(
         "names another video", holding(lambda place: f"ffconcat version 1.0\nfile '{place.canary.folder}/target.mp4'\n"), *UNREADABLE
     ),
     "ffconcat of a URL": bad("names an address", holding(lambda place: f"ffconcat version 1.0\nfile '{place.canary.url}'\n"), *UNREADABLE),
     "HLS": bad("names another video and an address", holding(_hls), *UNREADABLE),
+    "HLS by its name": bad("the same, named .m3u8", holding(_hls, "video.m3u8"), *UNREADABLE),
     "DASH": bad("names another video", holding(_dash), *UNREADABLE),
     "SDP": bad("would listen to a port", holding(_sdp), *UNREADABLE),
     "playlist of itself": bad("HLS", holding(lambda place: "#EXTM3U\n#EXTINF:1,\nvideo.mp4\n"), *UNREADABLE),

@@ -41,11 +41,13 @@ Maker = Callable[[Place], Path]
 
 
 def holding(data: bytes | Callable[[Place], str], name: str = "video.mp4") -> Maker:
-    """Make a file of bytes, or of a text that may name the canary."""
+    """Make a file of bytes, or a script beside which the canary's files lie: FFmpeg follows names without a folder before any other."""
 
     def make(place: Place) -> Path:
         path = place.file(name)
         path.write_bytes(data if isinstance(data, bytes) else data(place).encode())
+        for target in place.canary.folder.iterdir() if callable(data) else ():
+            place.file(target.name).hardlink_to(target)  # the same file, so that it is watched
         return path
 
     return make
@@ -250,8 +252,8 @@ def in_zip(method: int, change: Callable[[bytes], bytes] = bytes) -> Maker:
 
 
 def script_in_tar(place: Place) -> Path:
-    script = f"ffconcat version 1.0\nfile '{place.canary.folder}/target.mp4'\n"
-    return write_tar(place.file("a.tar"), [("v.mp4", script.encode())]) / "v.mp4"
+    """Make a script that has no folder of its own: its target is looked for where the process runs."""
+    return write_tar(place.file("a.tar"), [("v.mp4", b"ffconcat version 1.0\nfile target.mp4\n")]) / "v.mp4"
 
 
 def entry_in_tar(name: str, **fields: object) -> Maker:

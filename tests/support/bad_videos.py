@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Outcome:
 
 
 def run(folder: Path, canary: Canary, *, workers: int = 2) -> dict[str, Outcome]:
-    """Make all files and read five clips of each through the real decode processes."""
+    """Make all files and read five clips of each through the real decode processes, which run where the canary is."""
     jobs = []
     for number, entry in enumerate(CORPUS.values()):
         place = Place(folder / f"{number:03d}", canary)
@@ -79,7 +80,7 @@ def run(folder: Path, canary: Canary, *, workers: int = 2) -> dict[str, Outcome]
         jobs.append(VideoJob(number, entry.make(place), entry.spans))
     canary.touched()
     outcomes = [Outcome(entry) for entry in CORPUS.values()]
-    with DecodePool(PRESET, workers=workers, timeout_s=30.0) as pool:
+    with chdir(canary.folder), DecodePool(PRESET, workers=workers, timeout_s=30.0) as pool:
         for result in pool.run(jobs):
             if isinstance(result, ClipPixels):
                 outcomes[result.job_id].clips[result.index] = ([read_number(frame) for frame in result.pixels], result.times_s)
