@@ -174,3 +174,5 @@ def _check(checker: Checker, disk: SimulatedDisk, scenario: Scenario, acknowledg
         lost, added = sorted(allowed[0] - found), sorted(found - allowed[-1])
         raise ViolationError(f"stage {acknowledged} was acknowledged; clips {lost} are lost, {added} should not be there")
     checker.readable(disk, held)
+    if not scenario.keeps and scenario.damages is None:
+        checker.versions_whole(disk)

@@ -135,6 +135,8 @@ def _check(checker: Checker, scenario: Scenario, disk: SimulatedDisk, error: int
                 stage = acknowledged
         except (OSError, VidsearchError) as raised:
             complaint = raised
+    if complaint is not None and error == SHORT:
+        raise ViolationError(f"a write that came short was not continued: {complaint}")
     if complaint is not None and error > 0 and os.strerror(error) not in str(complaint):
         raise ViolationError(f"the message does not say what happened: {complaint}")
     disk.fault, disk.capacity_bytes = lambda call, number: 0, None

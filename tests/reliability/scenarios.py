@@ -102,6 +102,11 @@ def collect(root: Path) -> Iterator[int]:
     yield 1
 
 
+def compact_and_collect(root: Path) -> Iterator[int]:
+    yield from compact(root)
+    yield from (2 for _ in collect(root))
+
+
 def train(root: Path) -> Iterator[int]:
     """Write a template and name it."""
     name = write_template(root, TEMPLATE, {"rows": 7})
@@ -152,6 +157,7 @@ SCENARIOS = {
     "delete without hard links": Scenario(delete_some, (ALL, REST), (build,), hard_links=False),
     "compact": Scenario(compact, (REST, REST), (build, delete_some)),
     "collect": Scenario(collect, (REST, REST), (build, train, delete_some, compact), keeps=False),
+    "compact and collect": Scenario(compact_and_collect, (REST, REST, REST), (build, delete_some), keeps=False),
     "train": Scenario(train, (ALL, ALL), (build,)),
     "train without hard links": Scenario(train, (ALL, ALL), (build,), hard_links=False),
     "add a column": Scenario(add_column, (REST, REST), (build, delete_some)),

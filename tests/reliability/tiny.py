@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 from vidsearch.storage.manifest import SEGMENTS, TOMBSTONES, Manifest, SegmentRef
 from vidsearch.storage.quarantine import quarantine_table
+from vidsearch.storage.seal import TornError
 from vidsearch.storage.segment import open_segment
+from vidsearch.storage.template import read_template
 from vidsearch.storage.tombstones import read_alive
 
 ROOT = Path("/index")
@@ -79,6 +82,8 @@ class Checker:
                 manifest = manifests.read(ROOT)
             except NotAnIndexError:
                 return frozenset()
+            if manifest.template is not None:
+                read_template(ROOT, manifest.template)
             for reference in manifest.segments:
                 try:
                     found.update(self._clips(disk, reference))
@@ -89,6 +94,14 @@ class Checker:
         if twice:
             raise ViolationError(f"clip {twice[0]} is there {found[twice[0]]} times")
         return frozenset(found)
+
+    def versions_whole(self, disk: SimulatedDisk) -> None:
+        """Raise IndexCorruptError where a version outlived what it names."""
+        with disk.mounted():
+            for version in manifests.versions(ROOT):
+                with suppress(TornError):
+                    for reference in manifests.read_version(ROOT, version).segments:
+                        self._clips(disk, reference)
 
     def readable(self, disk: SimulatedDisk, references: Sequence[SegmentRef]) -> None:
         """Raise IndexCorruptError where a reader of an older version would not find its segments whole."""
