@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from reliability.tiny import SPACE, add_clips, name_of
@@ -40,7 +41,7 @@ def campaign(root: Path, *, processes: int, commits: int) -> Commits:
     known = manifests.versions(root)
     if known != list(range(1, tally.committed + 2)):
         tally.violations.append(f"{len(known)} versions up to {max(known)} for {tally.committed} commits")
-    for before, after in zip(known, known[1:], strict=False):
+    for before, after in pairwise(known):
         earlier, later = (manifests.read_version(root, version).segments for version in (before, after))
         if later[:-1] != earlier:
             tally.violations.append(f"version {after} is not version {before} with one segment more")

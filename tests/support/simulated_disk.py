@@ -125,7 +125,7 @@ class SimulatedDisk:
         dies_at: the number of the change before which the process ends; `died` is that point then.
         hard_links: whether there are any; without, os.link raises EPERM.
         capacity_bytes: of all files and names; None is no limit.
-        fault: called with each change, each close and its number; the error it returns is raised; SHORT and NOTHING make a write come short.
+        fault: called with each change or close and its number; the error it returns is raised; SHORT and NOTHING make a write come short.
     """
 
     NAME_BYTES = 64
@@ -390,7 +390,7 @@ class SimulatedDisk:
     def _change(self, call: str, path: PathLike, data: bytes | None = None) -> int:
         self._look()
         error = self._fail(call)
-        if self.dies_at == self.calls:
+        if self.dies_at is not None and self.calls >= self.dies_at:
             self.died = Point(call, str(path), self, data)
             raise PowerCut
         if self._watch is not None:

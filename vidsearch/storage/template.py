@@ -66,7 +66,11 @@ def read_template(root: Path, name: str) -> bytes:
 
 def read_about(root: Path, name: str) -> dict[str, Any]:
     """Return what was written about a template's training; missing or changed, it raises IndexCorruptError naming the file."""
-    info = seal.read_sealed(root / TEMPLATES / f"{checked_uuid(name)}.json").get("info")
+    path = root / TEMPLATES / f"{checked_uuid(name)}.json"
+    values = seal.read_sealed(path)
+    if values.get("id") != name:
+        raise IndexCorruptError(f"{path}: describes another template")
+    info = values.get("info")
     return info if isinstance(info, dict) else {}
 
 

@@ -15,7 +15,7 @@ from vidsearch.storage import manifest as manifests
 from vidsearch.storage.ledger import Ledger
 from vidsearch.storage.manifest import Manifest, SegmentRef
 from vidsearch.storage.segment import Segment, open_segment
-from vidsearch.storage.template import read_template
+from vidsearch.storage.template import read_about, read_template
 from vidsearch.storage.tombstones import read_alive
 
 
@@ -83,6 +83,7 @@ def verify(root: Path, *, progress: Callable[[int], None] = lambda hashed_bytes:
     if manifest.template is not None:
         try:
             report.hashed_bytes += len(read_template(root, manifest.template))
+            read_about(root, manifest.template)
         except IndexCorruptError as error:
             report.faults.append(Fault("template", str(error), rows=manifest.rows))
     if len(opened) == len(manifest.segments):  # otherwise some clips are not there to be counted
