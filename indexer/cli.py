@@ -199,7 +199,8 @@ def print_summary(summary: Summary, out: Path) -> None:
         typer.echo(f"{summary.already:,} were there already, {summary.duplicates:,} rows were duplicates")
     for reason, number in summary.skipped.most_common():
         examples = summary.examples.get(reason, [])
-        known = "taken back by `vidsearch quarantine retry`" if reason == DELETED else "known from an earlier run; retried when the file changes"
+        waits = "taken back by `vidsearch quarantine retry`" if reason == DELETED else "retried when the file changes"
+        known = f"known from an earlier run; {waits}"
         typer.echo(f"skipped {number:,}: {reason}" + ("" if examples else f" ({known})"))
         for example in examples:
             typer.echo(f"  {visible(example)}")

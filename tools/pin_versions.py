@@ -25,7 +25,7 @@ def main() -> None:
     lines = [f'    "{name}=={version}",' for name, version in sorted(versions.items())]
     block = "\n".join(["\n# tools/pin_versions.py", "constraint-dependencies = [", *lines, "]\n"])
     path = root / "pyproject.toml"
-    text = BLOCK.sub("", path.read_text())
+    text = BLOCK.sub("\n", path.read_text())
     path.write_text(text.replace('default-groups = ["dev"]\n', 'default-groups = ["dev"]' + block, 1))
     print(f"{len(versions)} versions pinned")
 

