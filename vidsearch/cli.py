@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from enum import StrEnum
-from errno import ENOSPC
+from errno import EDQUOT, ENOSPC
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -176,9 +176,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_PIPE_CLOSED)
     except OSError as error:
-        _fail(
-            f"{error.strerror or error}: {error.filename}" if error.filename else str(error), EXIT_DISK_FULL if error.errno == ENOSPC else 2
-        )
+        message = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        _fail(message, EXIT_DISK_FULL if error.errno in (ENOSPC, EDQUOT) else 2)
 
 
 def _help(text: str) -> NoReturn:

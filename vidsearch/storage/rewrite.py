@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from vidsearch.errors import ConflictError, UsageError
+from vidsearch.errors import ConflictError, UsageError, VidsearchError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
 from vidsearch.storage.manifest import Manifest, SegmentRef
@@ -44,7 +45,8 @@ def with_column(root: Path, name: str, values: Callable[[Segment], pa.Array]) ->
         committed = manifests.commit(root, lambda manifest: _exchange(manifest, written, name))
     except BaseException:
         for reference in written.values():
-            segments.drop(root, reference.uuid)
+            with suppress(VidsearchError, OSError):  # what went wrong is told; the commit may have come through before it did
+                segments.drop(root, reference.uuid)
         raise
     return committed
 

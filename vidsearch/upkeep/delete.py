@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from vidsearch.corpus import Corpus
-from vidsearch.errors import ConflictError, UsageError
+from vidsearch.errors import ConflictError, UsageError, VidsearchError
 from vidsearch.selection import Selection
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
@@ -81,6 +82,7 @@ def _delete(corpus: Corpus, chosen: list[Selection]) -> int:
     try:
         manifests.commit(corpus.root, change)
     except BaseException:
-        segments.drop(corpus.root, remembered.uuid)
+        with suppress(VidsearchError, OSError):  # what went wrong is told; the commit may have come through before it did
+            segments.drop(corpus.root, remembered.uuid)
         raise
     return len(ids)
