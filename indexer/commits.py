@@ -68,7 +68,7 @@ class Commits:
         self._under_way: Future[None] | None = None
 
     def add(self, rows: pa.Table, vectors: Half, *, planned: Sequence[str], unplanned: Sequence[str] = (), replacing: bool = False) -> None:
-        """Take over some rows and their vectors; call `commit` when `due`.
+        """Take over some rows and their vectors; call `commit_if_due` now and then.
 
         Args:
             rows: with the core columns; vectors: (n, dim) float16.
@@ -90,8 +90,15 @@ class Commits:
         self._part.planned.extend([entry["clip_id"]] * planned)
         self._part.unplanned.extend([entry["clip_id"]] * unplanned)
 
+    def commit_if_due(self) -> None:
+        """Commit when enough has come together; then raise OSError (ENOSPC) if there is no room for as much again."""
+        if self._due:
+            rows = self._part.rows
+            self.commit()
+            ensure_room(self.root, rows * (2 * self._dim + ROW_BYTES))
+
     @property
-    def due(self) -> bool:
+    def _due(self) -> bool:
         part = self._part
         number = part.rows + len(part.quarantine)
         return number >= SEGMENT_ROWS or (number > 0 and time.monotonic() - part.since > COMMIT_EVERY_S)
@@ -100,7 +107,6 @@ class Commits:
         """Have what was taken over written as one segment; waits until the one before is committed."""
         self.wait()
         if self._part.rows or self._part.quarantine:
-            ensure_room(self.root, self._part.rows * (2 * self._dim + ROW_BYTES))
             self._under_way = self._thread.submit(self._write, self._part)
             self._part = _Part()
 

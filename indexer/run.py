@@ -200,10 +200,9 @@ class Run:
             self.summary.indexed += len(good)
 
     def commit_if_due(self) -> None:
-        if self.commits.due:
-            timer = time.perf_counter()
-            self.commits.commit()
-            self.summary.waits["writing"] += time.perf_counter() - timer
+        timer = time.perf_counter()
+        self.commits.commit_if_due()
+        self.summary.waits["writing"] += time.perf_counter() - timer
 
     def _check_limit(self) -> None:
         """End the run when more of what was tried fails than may."""
