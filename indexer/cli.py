@@ -34,7 +34,7 @@ def index(
         Path,
         typer.Argument(help="A folder with videos, tar or zip archives of them, or rows (JSON, CSV, Parquet) and the clips they name."),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Where the index goes. [default: SHARDS/index]")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the index goes. [default: index, in or beside SHARDS]")] = None,
     metadata: Annotated[Path | None, typer.Option("--metadata", help="The file of rows, if it lies elsewhere.")] = None,
     videos: Annotated[Path | None, typer.Option("--videos", help="The folder of the videos, if it is another.")] = None,
     source_of_vectors: Annotated[
@@ -93,7 +93,7 @@ def index(
     from vidsearch.encoders import load_encoder
 
     share_cores()
-    root = out or shards / "index"
+    root = out or (shards.parent if shards.is_file() else shards) / "index"
     most = None if max_quarantine is None else parse_share(max_quarantine)
     parse_split(split)  # fail before the model is loaded
     find_sources(shards, metadata=metadata, videos=videos)
