@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import typer
 
-from indexer.summary import Stage, Summary
+from indexer.summary import FOLDING, Stage, Summary
 
 REPORT_EVERY_S = 10.0  # without a terminal
 RECENT_S = 30.0  # over which the pace is measured
@@ -84,6 +84,8 @@ def sentence(state: State) -> str:
     """Return a state as a line of a log."""
     if not state.planned:
         return f"{state.stage or 'starting'}: {state.done:,} so far, {state.per_s:,.0f}/s"
+    if state.stage == FOLDING:
+        return f"{state.done:,} of {state.planned:,} clips, {FOLDING}"
     parts = [f"{state.done:,} of {state.planned:,} clips", f"{state.per_s:,.1f}/s", f"{state.queued:,} decoded and waiting"]
     if state.held_up_by:
         parts.append(f"{state.held_up_by} holds it up")
@@ -124,14 +126,16 @@ def shown() -> Iterator[Callable[[Summary], None]]:
 
 
 def short(state: State) -> str:
-    """Return a state for a terminal, at most 70 columns."""
+    """Return a state for a terminal, at most 77 columns."""
     if not state.planned:
         return f"{state.stage or 'starting'} {state.done:,}  {state.per_s:,.0f}/s"
+    if state.stage == FOLDING:
+        return f"{state.done:,}/{state.planned:,}  {FOLDING}"
     parts = [f"{state.done:,}/{state.planned:,}", f"{state.per_s:,.1f}/s", f"{state.queued} queued"]
     if state.held_up_by:
-        parts.append(f"waits for {state.held_up_by}")
+        parts.append(f"slow: {state.held_up_by}")
     if state.left_s is not None:
-        parts.append(duration(state.left_s))
+        parts.append(f"{duration(state.left_s)} left")
     return "  ".join(parts)
 
 

@@ -22,7 +22,7 @@ from indexer.room import ensure_room
 from indexer.run import Run
 from indexer.shots import parse_split
 from indexer.sources import Sources, find_sources, read_rows
-from indexer.summary import Summary
+from indexer.summary import FOLDING, Summary
 from indexer.workers import DecodePool
 from vidsearch.encoders.base import Encoder
 from vidsearch.engine import Index, open_index
@@ -122,6 +122,8 @@ def build(
             run.thread.shutdown()
             commits.close()  # whatever went wrong, what was embedded is kept
     if not summary.interrupted:
+        summary.stage = FOLDING
+        progress(summary)
         timer = time.perf_counter()
         fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts, grace_s=grace_s)
         summary.write_s += time.perf_counter() - timer

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+FOLDING = "folding segments together"  # the last stage
 Stage = Literal["reading rows", "decoding", "embedding", "writing"]
 
 

@@ -8,7 +8,7 @@ from subprocess import run
 import pytest
 
 from indexer.live import Watch, duration, sentence, short
-from indexer.summary import Summary
+from indexer.summary import FOLDING, Summary
 
 
 def watched(*moments):
@@ -56,12 +56,18 @@ def test_while_videos_are_uncut_nobody_knows_how_long_it_takes():
 def test_the_longest_line_leaves_room_for_a_bar():
     waits = {"waits": {"embedding": 900.0}}
     state = watched((0.0, {"planned": 10_647_325}), (1000.0, {"indexed": 1_234_567, "queued": 64, **waits}))
-    assert len(short(state)) <= 76
-    assert short(state).startswith("1,234,567/10,647,325  1,234.6/s  64 queued  waits for embedding")
+    assert len(short(state)) <= 77
+    assert short(state).startswith("1,234,567/10,647,325  1,234.6/s  64 queued  slow: embedding")
 
 
 def test_durations_are_said_as_people_say_them():
     assert [duration(s) for s in (0, 99, 100, 5939, 7500, 3600 * 50)] == ["0 s", "99 s", "2 min", "99 min", "2 h 05 min", "2 d 2 h"]
+
+
+def test_at_the_end_it_says_that_segments_are_folded():
+    state = watched((0.0, {}), (9.0, {"indexed": 10_000, "stage": FOLDING}))
+    assert short(state) == "10,000/10,000  folding segments together"
+    assert sentence(state) == "10,000 of 10,000 clips, folding segments together"
 
 
 SCRIPT = """
