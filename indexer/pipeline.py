@@ -178,6 +178,8 @@ def _open_or_create(root: Path, encoder: Encoder) -> Index:
             f"{root} holds vectors of {index.space.model}, preset {index.space.preset.name} (space {index.space.id[:12]}); "
             f"{encoder.space.model}, preset {encoder.preset.name} ({encoder.space.id[:12]}) cannot be added; give --out another folder"
         )
+    manifests.create(root, encoder.space)  # makes durable what an earlier run may not have lived to
+    index.check()
     if index.skipped:
         raise IndexCorruptError(
             f"{index.skipped[0]}; nothing is added to a damaged index: its clips would come twice. Run `vidsearch repair`"
