@@ -63,6 +63,7 @@ def test_a_damaged_index_answers_and_says_so_or_refuses(vidsearch, root):
 
 
 def test_repair_mends_and_says_what_it_could_not_save(vidsearch, root):
+    assert vidsearch("repair", root) == (0, "nothing is damaged\n", "")
     damage(root, "vectors.f16")
     code, out, _ = vidsearch("repair", root)
     assert code == 0

@@ -88,7 +88,10 @@ def repair(
             typer.echo(line)
         for version in done.removed_versions:
             typer.echo(f"version {version} was torn and is removed")
-        typer.echo(f"version {done.version} is served; run `vidsearch index` on the same input to do again what was lost")
+        if done.rewritten or done.dropped:
+            typer.echo(f"version {done.version} is served; run `vidsearch index` on the same input to do again what was lost")
+        elif not done.hopeless:
+            typer.echo("nothing is damaged" if not done.removed_versions else f"version {done.version} is served")
     if done.hopeless:
         typer.echo("give up what cannot be saved with: vidsearch repair --drop", err=True)
         sys.exit(EXIT_PARTIAL)
