@@ -151,9 +151,7 @@ def large_index(folder: Path, rows: int, rng: np.random.Generator) -> None:
     fresh = write("fresh", 1000, rows)
     alone = build(folder / "alone", fresh)
     added = build(root, fresh)
-    print(
-        f"adding 1,000 clips: to an empty index {alone:.2f} s, to {rows:,} {added:.2f} s, ratio {added / alone:.1f}; all {built:,.0f} s"
-    )
+    print(f"adding 1,000 clips: to an empty index {alone:.2f} s, to {rows:,} {added:.2f} s, ratio {added / alone:.1f}; all {built:,.0f} s")
 
 
 def main() -> None:

@@ -194,7 +194,7 @@ def list_quarantine(
 @quarantine.command("retry")
 def retry_quarantine(
     index: IndexOption = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Of one reason only.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Of one reason only; without it, all but DELETED.")] = None,
 ) -> None:
     """Have the next `vidsearch index` try again what is quarantined now."""
     from vidsearch.upkeep import quarantined

@@ -13,7 +13,7 @@ from vidsearch.corpus import Corpus
 from vidsearch.errors import UsageError
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.manifest import Manifest
-from vidsearch.storage.quarantine import RETRY
+from vidsearch.storage.quarantine import DELETED, RETRY
 from vidsearch.storage.seal import JSON
 
 
@@ -34,12 +34,14 @@ def reasons(corpus: Corpus) -> dict[str, int]:
 
 
 def retry(root: Path, *, reason: str | None = None) -> int:
-    """Have the next build try again what is quarantined now, of one reason or all, and return how many entries that are.
+    """Have the next build try again what is quarantined now, of one reason or all but DELETED, and return how many entries that are.
 
     Raises:
         UsageError: nothing is quarantined for that reason.
     """
     there = reasons(Corpus(root))
+    if reason is None:
+        there.pop(DELETED, None)  # what a person deleted comes back only when that is said
     if not there:
         return 0
     if reason is not None and reason not in there:
