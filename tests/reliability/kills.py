@@ -38,6 +38,7 @@ class Kills:
         killed: processes, by what they were.
         builds: runs of the command, killed or not.
         indexes: that were brought to their end, each clip in them once.
+        gave_up: builds that said that no decode process could be started, when one was killed at its start.
         stages: segments committed when the builder was killed; -1 where the index was not there yet.
         violations: a line each.
     """
@@ -45,13 +46,14 @@ class Kills:
     killed: Counter[str] = field(default_factory=Counter)
     builds: int = 0
     indexes: int = 0
+    gave_up: int = 0
     stages: Counter[int] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
 
 def campaign(folder: Path, *, kills: int, within_s: float, seed: int) -> Kills:
     """Kill so many processes, or as many as there is time for; every index is then brought to its end."""
-    commits.SEGMENT_ROWS = 2  # a commit for every other video
+    commits.SEGMENT_ROWS = 1  # a commit for every batch
     load_encoder(MODEL)
     videos = _write_videos(folder / "videos")
     tally, rng, number = Kills(), random.Random(seed), 0
@@ -71,29 +73,37 @@ def campaign(folder: Path, *, kills: int, within_s: float, seed: int) -> Kills:
 def _build(videos: Path, root: Path, longest_s: float, rng: random.Random, tally: Kills) -> bool:
     """Run the command, killed at any instant or soon after a commit; return whether it came to its end before."""
     child = _start(videos, root, tally)
-    decoders_too, at_commit = rng.random() < 1 / 3, rng.random() < 2 / 3
-    version = len(manifests.versions(root)) + rng.randint(1, VIDEOS // 2)
+    decoders_too, at_commit = rng.random() < 1 / 2, rng.random() < 2 / 3
+    version = len(manifests.versions(root)) + rng.randint(1, 3)
     after_s = longest_s if at_commit else rng.uniform(0, longest_s)
-    dies = time.monotonic() + after_s
+    dies, lost_decoder = time.monotonic() + after_s, False
     while time.monotonic() < dies:
         if at_commit and len(manifests.versions(root)) >= version:
             at_commit, dies = False, min(dies, time.monotonic() + rng.uniform(0, SOON_S))
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            _judge(root, status, tally)
-            return True
+            return _ended(root, status, lost_decoder, tally)
         if decoders_too and time.monotonic() > dies - after_s / 2:
-            decoders_too = False
-            tally.killed["a decode process"] += _kill_decoder(child, rng)
+            decoders_too = not _kill_decoder(child, rng)  # there may be none yet
+            lost_decoder = not decoders_too
+            tally.killed["a decode process"] += lost_decoder
         time.sleep(STEP_S)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
-        _judge(root, status, tally)
-        return True
+        return _ended(root, status, lost_decoder, tally)
     tally.killed["the builder"] += 1
     tally.stages[len(manifests.read(root).segments) if manifests.exists(root) else -1] += 1
     return False
+
+
+def _ended(root: Path, status: int, lost_decoder: bool, tally: Kills) -> bool:
+    """Return whether a build did all; one whose decode process died before it listened may say so and end, to be run again."""
+    if lost_decoder and "decode workers cannot be started" in _told(root).read_text(encoding="utf-8"):
+        tally.gave_up += 1
+        return False
+    _judge(root, status, tally)
+    return True
 
 
 def _build_whole(videos: Path, root: Path, tally: Kills) -> float:
@@ -123,11 +133,11 @@ def _start(videos: Path, root: Path, tally: Kills) -> int:
         os._exit(code)
 
 
-def _kill_decoder(builder: int, rng: random.Random) -> int:
+def _kill_decoder(builder: int, rng: random.Random) -> bool:
     with suppress(psutil.NoSuchProcess, IndexError):
         rng.choice(psutil.Process(builder).children()).kill()
-        return 1
-    return 0
+        return True
+    return False
 
 
 def _check(root: Path, tally: Kills) -> None:
