@@ -12,10 +12,10 @@ SEED = 4
 
 
 def test_a_crash_at_some_instants_of_each_command_costs_nothing() -> None:
-    tally = crashes.campaign(SCENARIOS, states=300, seed=SEED)
+    tally = crashes.campaign(SCENARIOS, states=150, seed=SEED)
     assert not tally.violations
     assert set(tally.states) == set(SCENARIOS)
-    assert tally.second > 100
+    assert tally.second > 40
 
 
 @pytest.mark.reliability
@@ -32,9 +32,9 @@ def share(states: int, which: int) -> crashes.Tally:
 
 
 def test_a_command_within_another_loses_nothing_at_some_instants() -> None:
-    races = rivals.campaign(rivals.PAIRS, every=41)
+    races = rivals.campaign(rivals.PAIRS, every=97)
     assert not races.violations
-    assert sum(races.races.values()) > 80
+    assert sum(races.races.values()) > 30
 
 
 @pytest.mark.reliability
