@@ -72,8 +72,8 @@ def repair(root: Path, *, drop: bool = False) -> Repaired:
             done.dropped.append(f"segment {short}: {reference.live_rows:,} clips to be indexed again")
         else:
             done.hopeless.append(f"segment {short}: {reference.live_rows:,} clips, nothing can be saved")
-    if exchanged:
-        done.version = manifests.commit(root, lambda newest: _exchange(root, newest, manifest, exchanged)).version
+    # nothing to exchange: what an earlier run repaired before it was killed may not be durable yet
+    done.version = manifests.commit(root, lambda newest: _exchange(root, newest, manifest, exchanged) if exchanged else newest).version
     done.removed_versions = _remove_torn(root)
     return done
 
