@@ -20,9 +20,10 @@ from indexer.workers import ClipPixels, DecodePool, JobDone
 from tests.support.decoding import double, pretend, run
 
 TIMEOUT_S = 2.0
-DEADLINE_S = TIMEOUT_S + 4 * 0.1  # for a whole video of four clips
+CLIP_S = 0.4  # so that silence shows well before a video's whole time is over
+DEADLINE_S = TIMEOUT_S + 4 * CLIP_S  # for a whole video of four clips
 SILENT = ("DECODER_TIMEOUT", "no sign of progress for 2 s")
-LASTING = ("DECODER_TIMEOUT", "not done after 2 s")
+LASTING = ("DECODER_TIMEOUT", "not done after 4 s")
 NONSENSE = ("DECODER_CRASH", "the decode process talked nonsense")
 ENDS = {
     "hang": SILENT,
@@ -55,7 +56,7 @@ def no_process_is_left(pool: DecodePool) -> Iterator[None]:
 
 def test_bad_conduct_ends_in_time_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "ATTEMPTS", 1)
-    monkeypatch.setattr(_worker, "SLOWEST_CLIP_S", 0.1)
+    monkeypatch.setattr(_worker, "SLOWEST_CLIP_S", CLIP_S)
     jobs = pretend(tmp_path, *[name for bad in ENDS for name in (bad, "good")])
     jobs = [replace(job, spans=(), split="window:1s") if "survey" in job.path.name else job for job in jobs]
     memory = psutil.Process().memory_info().rss
