@@ -20,18 +20,6 @@ COPIES = 4
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def vidsearch(capsys, monkeypatch) -> Command:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["vidsearch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """Vectors and rows as another tool may have left them: each caption's own vector, four times, a little moved."""

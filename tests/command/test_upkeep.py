@@ -7,22 +7,9 @@ import pytest
 from support.made import made
 
 from vidsearch import open_index
-from vidsearch.cli import main
 from vidsearch.storage import manifest as manifests
 
 ROWS = 30
-
-
-@pytest.fixture
-def vidsearch(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["vidsearch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -46,12 +46,15 @@ class Writer:
         self._descriptor = descriptor
         self._hash = hashlib.sha256()
         self._size = 0
+        self._ended = False
         self.closed = False
 
     def write(self, data: Bytes) -> int:
         """Write all of the bytes, in as many calls as that takes."""
         view = memoryview(data).cast("B")
         with _named(self._path):
+            if self._ended:
+                raise OSError(errno.EBADF, "written to after its end")
             done = 0
             while done < len(view):
                 written = os.write(self._descriptor, view[done:])
@@ -71,6 +74,13 @@ class Writer:
     def close(self) -> None:
         self.closed = True
 
+    def end(self) -> None:
+        """Refuse all later bytes: the descriptor's number may be another file's by then.
+
+        PyArrow's ParquetWriter, when a write failed, tries again to write its footer whenever it is garbage collected.
+        """
+        self._ended = True
+
     def sync(self) -> None:
         """Bring the bytes to the disk; a file shorter than what was written raises OSError."""
         with _named(self._path):
@@ -88,11 +98,12 @@ def create(path: Path) -> Iterator[Writer]:
     """Yield a Writer on a file that must not exist yet; leaving the block makes its contents durable (not its name: `sync_folder`)."""
     with _named(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    writer = Writer(path, descriptor)
     try:
-        writer = Writer(path, descriptor)
         yield writer
         writer.sync()
     finally:
+        writer.end()
         os.close(descriptor)
 
 
@@ -192,23 +203,22 @@ def rename_folder(source: Path, target: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable."""
-    with _named(path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    _sync(path, os.O_DIRECTORY)
 
 
 def sync_file(path: Path) -> None:
     """Make a file that is there durable, its bytes and its name; whoever wrote it may have died before it did."""
+    _sync(path, os.O_NOFOLLOW)
+    sync_folder(path.parent)
+
+
+def _sync(path: Path, flag: int) -> None:
     with _named(path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flag)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:
