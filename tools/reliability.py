@@ -48,7 +48,7 @@ class Size:
 
 
 SIZES = {
-    False: Size(crashes=25_000, within_s=200, flips=1000, fault_cases=400, budgets=200, rivals_every=7, kills=300, kills_within_s=100),
+    False: Size(crashes=25_000, within_s=150, flips=1000, fault_cases=400, budgets=200, rivals_every=7, kills=300, kills_within_s=80),
     True: Size(
         crashes=1_000_000,
         within_s=8 * 3600,
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="a night's counts in place of some minutes'")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     given = parser.parse_args()
-    started, size = time.monotonic(), SIZES[given.long]
+    started, size, commit = time.monotonic(), SIZES[given.long], _commit()
     lines, violations = [], []
     for campaign in CAMPAIGNS:
         began = time.monotonic()
@@ -87,7 +87,8 @@ def main() -> int:
         lines.append(f"| {outcome.count} | {outcome.what} | {outcome.came} | {spent_s:,.0f} s |")
         violations += outcome.violations
         print(lines[-1], flush=True)
-    PAGE.write_text(_page(lines, violations, given, time.monotonic() - started), encoding="utf-8")
+    page = _page(lines, violations, given, commit, time.monotonic() - started)
+    PAGE.write_text("\n".join(page) + "\n", encoding="utf-8")
     print(*violations, sep="\n", file=sys.stderr)
     return bool(violations)
 
@@ -196,16 +197,12 @@ def _said(violations: list[str], else_: str) -> str:
     return f"{len(violations):,} violations" if violations else else_
 
 
-def _page(lines: list[str], violations: list[str], given: argparse.Namespace, spent_s: float) -> str:
-    return "\n".join(_text(lines, violations, given, spent_s)) + "\n"
-
-
-def _text(lines: list[str], violations: list[str], given: argparse.Namespace, spent_s: float) -> Iterator[str]:
+def _page(lines: list[str], violations: list[str], given: argparse.Namespace, commit: str, spent_s: float) -> Iterator[str]:
     command = "python tools/reliability.py" + " --long" * given.long + f" --seed {given.seed}"
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     yield "# What was tried to break an index"
     yield ""
-    yield f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d} at commit {_commit()}, in {spent_s / 60:.1f} minutes ({machine})."
+    yield f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d} at commit {commit}, in {spent_s / 60:.1f} minutes ({machine})."
     yield "The counts are of what ran; the campaigns are in `tests/reliability/`, and `pytest -m reliability` runs them too."
     yield ""
     yield "| times | what was done | what came of it | took |"

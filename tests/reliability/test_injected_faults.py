@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from reliability import faults
+
+from vidsearch.storage import files
 
 
 @pytest.mark.parametrize("name", ["build", "delete", "compact", "collect"])
@@ -23,6 +27,16 @@ def test_failing_calls_leave_all_or_nothing(name: str, cases: int) -> None:
 
 def test_a_disk_of_some_sizes_gets_full_without_harm() -> None:
     assert not faults.sweep("build", budgets=20).violations
+
+
+def test_bytes_that_come_when_a_failed_file_was_closed_go_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cut short"), files.create(tmp_path / "rows.parquet") as writer:
+        raise ValueError("cut short")
+    with files.create(tmp_path / "next") as following:  # it has the number of the descriptor that was closed
+        with pytest.raises(OSError, match="written to after its end"):
+            writer.write(b"footer")
+        following.write(b"whole")
+    assert (tmp_path / "next").read_bytes() == b"whole"
 
 
 @pytest.mark.reliability
