@@ -87,7 +87,7 @@ def _damage(disk: SimulatedDisk, name: str) -> None:
 
 
 def campaign(names: Iterable[str], *, states: int, seed: int, share: tuple[int, int] = (0, 1), stop_after: int = 1_000_000) -> Tally:
-    """Crash the named scenarios so many times in all, evenly over their points, each by kill and by power loss.
+    """Crash the named scenarios so many times in all, as often each, evenly over its points, by kill and by power loss.
 
     Args:
         names: of scenarios.
@@ -99,15 +99,21 @@ def campaign(names: Iterable[str], *, states: int, seed: int, share: tuple[int, 
     tally, checker = Tally(), Checker()
     with quiet():
         recorded = {name: record(SCENARIOS[name]) for name in names}
-        crashes = [(name, number, mode) for name, run in recorded.items() for number in range(len(run.points)) for mode in MODES]
-        rounds, rest = divmod(states, len(crashes))
-        turns = [(turn, crash) for turn in range(rounds) for crash in crashes]
-        turns += [(rounds, crash) for crash in random.Random(seed).sample(crashes, rest)]
-        for turn, (name, number, mode) in turns[share[0] :: share[1]]:
+        turns = [turn for place, name in enumerate(recorded) for turn in _turns(name, recorded[name], states, place, len(recorded), seed)]
+        for turn, name, number, mode in turns[share[0] :: share[1]]:
             _one(checker, name, recorded[name], number, mode, f"{seed}/{turn}", tally)
             if len(tally.violations) >= stop_after:
                 break
     return tally
+
+
+def _turns(name: str, run: Recorded, states: int, place: int, scenarios: int, seed: int) -> list[tuple[int, str, int, Mode]]:
+    """Return a scenario's part of so many states: all its crashes as often as that goes, and some once more."""
+    crashes = [(number, mode) for number in range(len(run.points)) for mode in MODES]
+    rounds, rest = divmod(states // scenarios + (place < states % scenarios), len(crashes))
+    chosen = [(turn, crash) for turn in range(rounds) for crash in crashes]
+    chosen += [(rounds, crash) for crash in random.Random(f"{seed}/{name}").sample(crashes, rest)]
+    return [(turn, name, number, mode) for turn, (number, mode) in chosen]
 
 
 @contextmanager
