@@ -48,6 +48,11 @@ class Faults:
     violations: list[str] = field(default_factory=list)
 
 
+def possible(name: str) -> set[str]:
+    """Return the faults that a scenario can meet; a command that only removes files is not told that a write came short."""
+    return {fault for fault in FAULTS if _numbers(SCENARIOS[name], FAULTS[fault].calls)}
+
+
 def campaign(name: str, *, cases: int, seed: int, stop_after: int = 1_000_000) -> Faults:
     """Try so many of all cases of a scenario: each fault at each call, once and for ever."""
     tally, checker, scenario = Faults(), Checker(), SCENARIOS[name]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import torch
 from support.videos import write_video
 
 from indexer import commits
@@ -55,6 +56,7 @@ class Kills:
 def campaign(folder: Path, *, kills: int, within_s: float, seed: int) -> Kills:
     """Kill so many processes, or as many as there is time for; every index is then brought to its end."""
     commits.SEGMENT_ROWS = 1  # a commit for every batch
+    torch.set_num_threads(1)  # threads of OpenMP do not come along when a process forks, and the child would wait for them for ever
     load_encoder(MODEL)
     videos = _write_videos(folder / "videos")
     tally, rng, number = Kills(), random.Random(seed), 0
