@@ -10,6 +10,7 @@ import numpy as np
 from vidsearch._query_parts import Media, Rocchio, Weighted
 from vidsearch.errors import QueryError
 
+MAX_WHOLE = 2**63 - 1
 TEXTS = ("exclude", "up", "down", "then")
 
 
@@ -38,6 +39,8 @@ def _value(name: str, value: Any, default: Any) -> Any:
         return tuple(_example(item) for item in _list(value))
     if name == "vector":
         return np.array([_number(name, item) for item in _list(value)], dtype=np.float32)
+    if name == "within":
+        return np.array([_whole(name, item) for item in _list(value)], dtype=np.int64)
     if name == "rocchio":
         weights = [_number(name, item) for item in _list(value)]
         if len(weights) != 3:
@@ -48,9 +51,7 @@ def _value(name: str, value: Any, default: Any) -> Any:
 
 def _scalar(name: str, value: Any, default: Any) -> Any:
     if name in ("k", "per_video"):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise QueryError(f"{name} is {value!r:.60}; it must be a whole number")
-        return value
+        return _whole(name, value)
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise QueryError(f"{name} is {value!r:.60}; it must be true or false")
@@ -79,6 +80,12 @@ def _example(value: Any) -> str | Media:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise QueryError(f"{name} is {value!r:.60}; it must be text")
+    return value
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_WHOLE:
+        raise QueryError(f"{name} is {value!r:.60}; it must be a whole number")
     return value
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -211,6 +212,19 @@ class Corpus:
         for segment, selection in zip(self.segments, selections, strict=True):
             counts.update(segment.tally(column, selection))
         return dict(counts.most_common())
+
+    def narrow(self, selections: Sequence[Selection], rows: Rows) -> list[Selection]:
+        """Return those of the selected rows that are among some row numbers, which may come in any order and more than once.
+
+        Raises:
+            QueryError: a number that no row has.
+        """
+        wanted = np.zeros(self.slots, dtype=np.bool_)
+        if len(rows) and not (rows.min() >= 0 and rows.max() < self.slots):
+            raise QueryError(f"within names rows {rows.min()} to {rows.max()}; this index has rows 0 to {self.slots - 1}")
+        wanted[rows] = True
+        parts = [wanted[first:last] for first, last in pairwise(self.offsets.tolist())]
+        return [selection & Selection.of_mask(part) for selection, part in zip(selections, parts, strict=True)]
 
     def nearest(
         self,

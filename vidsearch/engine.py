@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vidsearch._query_parts import Media, Rocchio, examples, sentences
-from vidsearch.answers.answer import Means, answer, count, rank
+from vidsearch.answers.answer import Answer, Means, answer, count, rank
 from vidsearch.answers.streams import Scores, Words
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.encoders import load_text_encoder
@@ -19,6 +19,8 @@ from vidsearch.storage import manifest as manifests
 
 if TYPE_CHECKING:
     from vidsearch.encoders.base import Encoder, TextEncoder
+
+T = TypeVar("T")
 
 
 def open_index(path: str | Path, *, model: str | Path | None = None, strict: bool = False) -> Index:
@@ -82,6 +84,7 @@ class Index(Corpus):
         keyword_column: str = "caption",
         k: int = 10,
         where: str | None = None,
+        within: Rows | None = None,
         cursor: str | None = None,
         min_score: float | None = None,
         per_video: int | None = None,
@@ -103,8 +106,8 @@ class Index(Corpus):
             text: a sentence.
             texts: further ones, each with its weight.
             like: ids of clips (str), and pictures and videos (Path, or Media for a part of one), to resemble.
-            vector, exclude, up, down, rocchio, then, mode, hybrid_weight, keyword_column, k, where, cursor, min_score, per_video, dedupe,
-            diverse, sort, group, recall, exact: see `vidsearch.query.Query`, which is this question as a value.
+            vector, exclude, up, down, rocchio, then, mode, hybrid_weight, keyword_column, k, where, within, cursor, min_score, per_video,
+            dedupe, diverse, sort, group, recall, exact: see `vidsearch.query.Query`, which is this question as a value.
 
         Raises:
             QueryError, FilterError: the question cannot be asked.
@@ -124,6 +127,7 @@ class Index(Corpus):
             keyword_column=keyword_column,
             k=k,
             where=where,
+            within=within,
             cursor=cursor,
             min_score=min_score,
             per_video=per_video,
@@ -138,7 +142,7 @@ class Index(Corpus):
 
     def ask(self, queries: Sequence[Query]) -> list[Hits]:
         """Return the hits of many questions: their texts are encoded together, and those with one filter compared together."""
-        return self.answered(lambda: answer(self, queries, self._means))
+        return self._answered(queries, lambda: answer(self, queries, self._means))
 
     def count(
         self,
@@ -161,11 +165,28 @@ class Index(Corpus):
 
     def count_of(self, query: Query) -> Count:
         """Return how many clips a question could page through."""
-        return self.answered(lambda: count(self, query, self._means))
+        return self._answered([query], lambda: count(self, query, self._means))
 
     def rank(self, query: Query, wanted: int | None = None) -> tuple[Rows, Scores]:
         """Return the rows that answer a question, all or so many, best first, with their scores; what shapes a page does not count."""
-        return self.answered(lambda: rank(self, query, self._means, wanted))
+        answer = self.answer(query, wanted)
+        return answer.rows, answer.scores
+
+    def answer(self, query: Query, wanted: int | None = None) -> Answer:
+        """Return what `rank` does, and how it was found: certificate, timings, and what was left out as damaged."""
+        return self._answered([query], lambda: rank(self, query, self._means, wanted))
+
+    def _answered(self, queries: Sequence[Query], ask: Callable[[], T]) -> T:
+        """As `answered`, but not anew with row numbers that a question brought: when a segment is left out, other rows have them."""
+        known = self.skipped
+
+        def asked() -> T:
+            self.check()
+            if self.skipped != known and any(query.within is not None for query in queries):
+                raise QueryError("a damaged segment was left out, so the rows of `within` have other numbers now; look them up again")
+            return ask()
+
+        return self.answered(asked)
 
     def leave_out(self, number: int, error: IndexCorruptError) -> None:
         super().leave_out(number, error)

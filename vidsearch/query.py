@@ -19,6 +19,7 @@ MAX_TEXT = 4096  # characters
 MAX_PARTS = 64  # texts of one question
 MAX_THUMBS = 1000
 MAX_DEPTH = 10_000  # rows to page through at a terminal
+ARRAYS = ("vector", "within")  # fields that `==` and JSON take otherwise than the others
 DEFAULT_TRADEOFF = 0.5  # of --diverse: relevance and variety weigh the same
 
 Vector = npt.NDArray[np.float32]
@@ -44,6 +45,8 @@ class Query:
         keyword_column: the column of the keywords.
         k: clips wanted, or videos with `group`, or chains with `then`.
         where: a filter in SQL WHERE syntax.
+        within: (m,) int64, row numbers to search among, as this index has them; None is all. They are those of one version: another one,
+            and one whose damaged segment is left out, numbers its rows anew.
         cursor: of the page before; every other field must be as it was then.
         min_score: least cosine (of every clip of a chain; with mode "keywords", least BM25).
         per_video: clips of one source video at most; with `group`, clips shown of each.
@@ -68,6 +71,7 @@ class Query:
     keyword_column: str = "caption"
     k: int = 10
     where: str | None = None
+    within: npt.NDArray[np.int64] | None = None
     cursor: str | None = None
     min_score: float | None = None
     per_video: int | None = None
@@ -92,6 +96,10 @@ class Query:
                 raise QueryError(f"the weight of {text!r:.60} is {weight}; it must be a finite number")
         if not all(math.isfinite(weight) and weight >= 0 for weight in self.rocchio):
             raise QueryError(f"{self.rocchio} must be finite numbers of 0 or more")
+        if self.within is not None and not (
+            isinstance(self.within, np.ndarray) and self.within.ndim == 1 and self.within.dtype == np.int64
+        ):
+            raise QueryError("within must be a (m,) int64 array of row numbers")
         self._check_refinements()
         self._check_combination()
 
@@ -104,8 +112,8 @@ class Query:
         _check_share("diverse", self.diverse)
         _check_share("hybrid_weight", self.hybrid_weight)
         _check_share("recall", self.recall, above=0)
-        if self.sort is not None and not _SORT.fullmatch(self.sort):
-            raise QueryError(f"sort is {self.sort!r}; give a column, or a column and desc")
+        if self.sort is not None:
+            read_sort(self.sort)
         if self.group not in (None, "video"):
             raise QueryError(f"group is {self.group!r}; hits can be grouped by video")
         if self.mode not in ("vectors", "hybrid", "keywords"):
@@ -124,13 +132,12 @@ class Query:
     @property
     def order(self) -> tuple[str, bool] | None:
         """The column of `sort`, and whether it falls."""
-        match = _SORT.fullmatch(self.sort) if self.sort else None
-        return (match[1], (match[2] or "").lower() == "desc") if match else None
+        return None if self.sort is None else read_sort(self.sort)
 
     def to_json(self, *, without: Sequence[str] = ()) -> dict[str, Any]:
         """Return what differs from the defaults, for `json`; `from_json` reads it."""
         said = {name: value for name, value in vars(self).items() if value is not _DEFAULTS[name] and name not in without}
-        return {name: _plain(value) for name, value in said.items() if name == "vector" or value != _DEFAULTS[name]}
+        return {name: _plain(value) for name, value in said.items() if name in ARRAYS or value != _DEFAULTS[name]}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Query:
@@ -138,6 +145,14 @@ class Query:
         from vidsearch._query_json import read  # only for questions that come as JSON
 
         return cls(**read(values, _DEFAULTS))
+
+
+def read_sort(text: str) -> tuple[str, bool]:
+    """Read a column, perhaps with asc or desc after it; return it and whether it falls."""
+    match = _SORT.fullmatch(text)
+    if match is None:
+        raise QueryError(f"sort is {text!r}; give a column, or a column and desc")
+    return match[1], (match[2] or "").lower() == "desc"
 
 
 _DEFAULTS: dict[str, Any] = {

@@ -218,6 +218,7 @@ FULL = Query(
     keyword_column="title",
     k=7,
     where="a > 1",
+    within=np.array([4, 0, 2**40]),
     cursor="c",
     min_score=0.1,
     per_video=2,
@@ -236,6 +237,8 @@ def test_a_query_goes_through_json_and_back():
     again = Query.from_json(values)
     assert again.to_json() == FULL.to_json()
     assert np.array_equal(again.vector, FULL.vector)
+    assert np.array_equal(again.within, FULL.within)
+    assert again.within.dtype == np.int64
     assert again.like == FULL.like
     assert Query(X).to_json() == {"texts": [["x", 1.0]]}
     assert Query.from_json({"text": "x", "then": "y"}).to_json() == Query(X, then=("y",)).to_json()

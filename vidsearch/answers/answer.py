@@ -20,7 +20,7 @@ from vidsearch.answers.page import Ranker, chained_hits, column_of, cut, hits_of
 from vidsearch.answers.streams import Scores, Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
 from vidsearch.corpus import Corpus, Ranked, Rows
 from vidsearch.query import Query, Vector
-from vidsearch.results import Count, Hits
+from vidsearch.results import Certificate, Count, Hits
 from vidsearch.selection import Selection
 
 if TYPE_CHECKING:
@@ -45,6 +45,33 @@ class Means:
     words: Callable[[str], Words]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The rows that answer one question, without what is written in them.
+
+    Attributes:
+        rows: (m,) int64, best first.
+        scores: (m,) float32, what they are ranked by.
+        cosines: (m,) float32 of the question and each row; None where no vectors were compared.
+        vector: (dim,) float32, what they were compared with; None where none were.
+        matching: clips that pass the filter.
+        certificate: how sure the answer is; None where nothing passes.
+        timings_ms: milliseconds by stage.
+        skipped: damaged segments that could not be asked, each with its reason.
+        parts: where nothing passes, how many rows each part of the filter passes alone.
+    """
+
+    rows: Rows
+    scores: Scores
+    cosines: Scores | None
+    vector: Vector | None
+    matching: int
+    certificate: Certificate | None
+    timings_ms: dict[str, float]
+    skipped: tuple[str, ...]
+    parts: tuple[tuple[str, int], ...] = ()
+
+
 def answer(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Hits]:
     """Return the hits of each question: all texts are encoded together, questions with one filter compared together."""
     return [hits for start in range(0, len(queries), TOGETHER) for hits in _answer(corpus, queries[start : start + TOGETHER], means)]
@@ -63,14 +90,27 @@ def count(corpus: Corpus, query: Query, means: Means) -> Count:
     return total(stream, query)
 
 
-def rank(corpus: Corpus, query: Query, means: Means, wanted: int | None) -> tuple[Rows, Scores]:
-    """Return the rows that answer a question, best first, and their scores: the best so many, or all; pages and chains left aside."""
+def rank(corpus: Corpus, query: Query, means: Means, wanted: int | None) -> Answer:
+    """Return the rows that answer a question, best first: the best so many, or all; pages and chains left aside."""
     (question,) = _questions(corpus, [query], means)
     if not question.matching:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    (vectors,) = _vectors(corpus, [query], means)
-    ranking = _ranker(corpus, query, vectors, means)(question.selections, None)
-    return whole(corpus, query, Stream(ranking, first=min(wanted or COUNTED_AT_FIRST, question.matching), limit=question.matching), wanted)
+        return _no_rows(corpus, question)
+    with _stage([question.timings], "encode"):
+        (vectors,) = _vectors(corpus, [query], means)
+    with _stage([question.timings], "search"):
+        ranking = _ranker(corpus, query, vectors, means)(question.selections, None)
+        stream = Stream(ranking, first=min(wanted or COUNTED_AT_FIRST, question.matching), limit=question.matching)
+        places = whole(corpus, query, stream, wanted)
+    return Answer(
+        stream.rows[places],
+        stream.scores[places],
+        stream.cosines[places] if len(stream.cosines) else None,
+        vectors[0] if len(vectors) else None,
+        question.matching,
+        stream.last.certificate if stream.last else None,
+        question.timings,
+        corpus.skipped,
+    )
 
 
 @dataclass
@@ -100,7 +140,7 @@ def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_
     """Return the questions with the rows that pass; the same filter is evaluated once."""
     corpus.check()
     version = cursor.version_of(corpus.manifest.version, tuple(segment.uuid for segment in corpus.segments))
-    passing: dict[str | None, Sequence[Selection]] = {}
+    passing: dict[tuple[str | None, int], Sequence[Selection]] = {}
     questions = []
     for query in queries:
         position = cursor.read(version, query)
@@ -108,9 +148,11 @@ def _questions(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[_
             column_of(corpus, query.order[0])  # before any work, and also where nothing passes
         timings: dict[str, float] = {}
         with _stage([timings], "filter"):
-            if query.where not in passing:
-                passing[query.where] = corpus.select(query.where)
-            selections = passing[query.where]
+            chosen = query.where, id(query.within)
+            if chosen not in passing:
+                selected = corpus.select(query.where)
+                passing[chosen] = selected if query.within is None else corpus.narrow(selected, query.within)
+            selections = passing[chosen]
             phrases = [phrase for item in wanted_words(query) for phrase in item.phrases] if query.mode != "vectors" else []
             if phrases and any(selection.count for selection in selections):
                 selections = means.words(query.keyword_column).narrow(selections, phrases)
@@ -186,11 +228,20 @@ def _ranker(corpus: Corpus, query: Query, vectors: Vector, means: Means) -> Rank
 
 
 def _nothing(corpus: Corpus, question: _Question) -> Hits:
-    where, phrases = question.query.where, question.query.mode != "vectors" and len(corpus)
+    phrases = question.query.mode != "vectors" and len(corpus)
     reason = f"none of {len(corpus):,} clips passes the filter" if len(corpus) else "the index is empty"
     reason += " and holds the quoted words" if phrases and '"' in question.query.texts[0].text else ""
-    parts = tuple(corpus.explain_filter(where)) if where is not None and len(corpus) else ()
-    return Hits((), len(corpus), 0, reason, question.timings, corpus.skipped, parts=parts)
+    return Hits((), len(corpus), 0, reason, question.timings, corpus.skipped, parts=_parts(corpus, question))
+
+
+def _no_rows(corpus: Corpus, question: _Question) -> Answer:
+    rows, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return Answer(rows, scores, None, None, 0, None, question.timings, corpus.skipped, _parts(corpus, question))
+
+
+def _parts(corpus: Corpus, question: _Question) -> tuple[tuple[str, int], ...]:
+    where = question.query.where
+    return tuple(corpus.explain_filter(where)) if where is not None and len(corpus) else ()
 
 
 @contextmanager

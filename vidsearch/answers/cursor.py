@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from vidsearch.errors import QueryError
-from vidsearch.query import Query
+from vidsearch.query import ARRAYS, Query
 
 _CURSOR = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.([0-9]{1,12})")
 
@@ -47,9 +47,10 @@ def version_of(version: int, segments: tuple[str, ...]) -> str:
 
 
 def _fingerprint(query: Query) -> str:
-    values = query.to_json(without=("vector", "cursor"))
+    values = query.to_json(without=(*ARRAYS, "cursor"))
     hashed = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     hashed.update(b"" if query.vector is None else np.asarray(query.vector, dtype=np.float32).tobytes())
+    hashed.update(b"" if query.within is None else b"within" + query.within.tobytes())
     return hashed.hexdigest()[:16]
 
 

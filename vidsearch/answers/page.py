@@ -65,15 +65,15 @@ def cut(corpus: Corpus, query: Query, stream: Stream, position: int) -> Page:
     return Page(position, stream.rows[places], stream.scores[places], cosines, duplicates[chosen], more)
 
 
-def whole(corpus: Corpus, query: Query, stream: Stream, wanted: int | None) -> tuple[Rows, Scores]:
-    """Return the rows that remain of a ranking and their scores: the best so many, or all; it is read as far as that takes."""
+def whole(corpus: Corpus, query: Query, stream: Stream, wanted: int | None) -> Rows:
+    """Return the places of the rows that remain of a ranking: the best so many, or all; it is read as far as that takes."""
     while True:
         stream.grow(stream.limit if wanted is None else wanted)
         candidates = _passing(stream, query)
         if over(stream, query) or (wanted is not None and len(candidates) >= wanted):
             places = candidates[_remaining(corpus, query, stream.rows[candidates])[0]][:wanted]
             if over(stream, query) or wanted is None or len(places) == wanted:
-                return stream.rows[places], stream.scores[places]
+                return places
 
 
 def over(stream: Stream, query: Query) -> bool:

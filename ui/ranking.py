@@ -1,0 +1,297 @@
+"""A page's state → the rows it shows, in order, and how they were found."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ui.confidence import Background, Confidence
+from ui.ordering import by_column
+from ui.question import asks, question
+from ui.state import DEPTH, PAGE_SIZE, State
+from vidsearch import Index
+from vidsearch.answers.answer import Answer
+from vidsearch.answers.page import hit_of
+from vidsearch.answers.videos import numbered, sources_of
+from vidsearch.corpus import Rows
+from vidsearch.curate.scan import row_blocks
+from vidsearch.errors import QueryError
+from vidsearch.query import Vector, read_sort
+from vidsearch.results import Certificate, Hit
+from vidsearch.selection import Selection
+
+HEAD = 10 * PAGE_SIZE  # rows of the first, quick answer; a deeper one keeps their order
+KEPT = 64  # rankings: 160 kB each at most
+
+Scores = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The rows that a state shows, before they are sorted by a column or grouped.
+
+    Attributes:
+        rows: (m,) int64, best first; in the order of their numbers where nothing is asked.
+        scores: (m,) float32, what they are ranked by; None where nothing is asked.
+        cosines: (m,) float32 with the question; None where no vectors were compared.
+        vector: (dim,) float32, the question; None likewise.
+        matching: clips that pass the filter.
+        reachable: rows that can be paged through, at most DEPTH; `rows` are the first of them.
+        certificate: how they were found; None where nothing is asked, or nothing passes.
+        timings_ms: milliseconds by stage.
+        skipped: damaged segments that were left out, a line each.
+        parts: where nothing passes, how many rows each part of the filter passes alone.
+        confidence: whether the best clip is better than chance; None where no vectors were compared.
+    """
+
+    rows: Rows
+    scores: Scores | None
+    cosines: Scores | None
+    vector: Vector | None
+    matching: int
+    reachable: int
+    certificate: Certificate | None
+    timings_ms: dict[str, float]
+    skipped: tuple[str, ...]
+    parts: tuple[tuple[str, int], ...] = ()
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One clip of a page.
+
+    Attributes:
+        row: its number.
+        hit: what is written in it; its rank is that by score, its score 0 where nothing is asked.
+        percentile: share of the index's clips that are less like the question, 0 to 1; None where no vectors were compared.
+        members: with `group`, how many of the ranked clips are of its source video; else 1.
+    """
+
+    row: int
+    hit: Hit
+    percentile: float | None
+    members: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """Attributes:
+    ranking: what it was cut from.
+    cards: of this page.
+    number: of the page, from 1; the last one where the state names one beyond.
+    pages: there are, 0 where nothing is found.
+    shown: cards on all pages together.
+    """
+
+    ranking: Ranking
+    cards: tuple[Card, ...]
+    number: int
+    pages: int
+    shown: int
+
+
+class Score(NamedTuple):
+    """How a clip answers the question: its score, and the share of the index's clips that score lower."""
+
+    score: float
+    percentile: float | None
+
+
+class Ranker:
+    """Ranks an index's rows for the states of any number of pages; identical questions that come together are computed once.
+
+    One question is computed at a time: the index is not made for several, and each uses all cores.
+
+    Args:
+        index: what is asked.
+        inside: the rows within a state's lasso; None where it has none.
+    """
+
+    def __init__(self, index: Index, inside: Callable[[State], Rows | None] = lambda state: None) -> None:
+        self._index, self._inside = index, inside
+        self._background = Background(index)
+        self._kept: OrderedDict[object, Ranking] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def rank(self, state: State, *, head: bool = False) -> Ranking:
+        """Return the rows that answer a state, at most DEPTH; at least HEAD of them, where there are so many, with `head`.
+
+        Raises:
+            QueryError, FilterError: the question cannot be asked.
+        """
+        with self._lock:
+            return self._settled(lambda: self._ranked(_asked_part(state), head=head))
+
+    def selections(self, state: State) -> list[Selection]:
+        """Return which rows of each segment pass the filter and lie within the lasso."""
+        with self._lock:
+            return self._settled(lambda: self._selected(state))
+
+    def page(self, state: State) -> Page:
+        """Return the page of a state, sorted and grouped as it says."""
+        with self._lock:
+            return self._settled(lambda: self._index.answered(lambda: self._page(state)))
+
+    def score_of(self, state: State, clip_id: str) -> Score | None:
+        """Return how a clip answers the question, be it among the ranked ones or not; None where that is not known."""
+        with self._lock:
+            return self._settled(lambda: self._index.answered(lambda: self._score_of(state, clip_id)))
+
+    def _settled(self, ask: Callable[[], T]) -> T:
+        """Ask again when a damaged segment was left out meanwhile: rows have other numbers since."""
+        while True:
+            known = self._index.skipped
+            try:
+                answer = ask()
+            except QueryError:
+                if self._index.skipped == known:
+                    raise
+                continue
+            if self._index.skipped == known:
+                return answer
+
+    def _ranked(self, state: State, *, head: bool) -> Ranking:
+        head = head and asks(state) and state.mode == "vectors"  # of keywords, only the whole answer says how many there are
+        known = self._index.skipped
+        for key in [(state, known, False), *([(state, known, True)] if head else [])]:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        ranking = self._asked(state, head=head) if asks(state) else self._browsed(state)
+        if self._index.skipped == known:
+            self._kept[state, known, head and len(ranking.rows) < ranking.reachable] = ranking
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return ranking
+
+    def _asked(self, state: State, *, head: bool) -> Ranking:
+        query = question(state, self._inside(state))
+        if state.mode != "vectors":
+            answer = self._index.answer(query, DEPTH)
+            return self._told(answer, len(answer.rows))
+        first = self._index.answer(query, HEAD)
+        reachable = min(DEPTH, first.matching)
+        if head or len(first.rows) >= reachable:
+            return self._told(first, reachable)
+        answer = _continued(first, self._index.answer(query, DEPTH))
+        return self._told(answer, len(answer.rows))
+
+    def _told(self, answer: Answer, reachable: int) -> Ranking:
+        return Ranking(
+            answer.rows,
+            answer.scores,
+            answer.cosines,
+            answer.vector,
+            answer.matching,
+            reachable,
+            answer.certificate,
+            answer.timings_ms,
+            answer.skipped,
+            answer.parts,
+        )
+
+    def _browsed(self, state: State) -> Ranking:
+        started = time.perf_counter()
+        selections = self._selected(state)
+        matching, order = sum(selection.count for selection in selections), _order(state)
+        if order is None:
+            rows = _first_rows(self._index, selections, DEPTH)
+        else:
+            rows = _first_rows(self._index, selections, matching)
+            rows = rows[by_column(self._index, rows, order, DEPTH)]
+        timings = {"filter": round((time.perf_counter() - started) * 1000, 3)}
+        parts = tuple(self._index.explain_filter(state.where)) if state.where and not matching and len(self._index) else ()
+        return Ranking(rows, None, None, None, matching, len(rows), None, timings, self._index.skipped, parts)
+
+    def _selected(self, state: State) -> list[Selection]:
+        selections, within = self._index.select(state.where or None), self._inside(state)
+        return selections if within is None else self._index.narrow(selections, within)
+
+    def _page(self, state: State) -> Page:
+        plain = not (state.group or (asks(state) and _order(state))) and state.page * PAGE_SIZE <= HEAD
+        ranking = self._ranked(_asked_part(state), head=plain)
+        places, members = self._shown(state, ranking)
+        shown = ranking.reachable if plain else len(places)
+        pages = -(-shown // PAGE_SIZE)
+        number = max(1, min(state.page, pages))
+        chosen = slice((number - 1) * PAGE_SIZE, number * PAGE_SIZE)
+        return Page(ranking, self._cards(ranking, places[chosen], members[chosen]), number, pages, shown)
+
+    def _shown(self, state: State, ranking: Ranking) -> tuple[Rows, Rows]:
+        """Return the places of the ranking's rows that have a card, in the order shown, and how many clips each stands for."""
+        places, order = np.arange(len(ranking.rows)), _order(state)
+        if asks(state) and order is not None:
+            places = by_column(self._index, ranking.rows, order, len(ranking.rows))
+        if not state.group:
+            return places, np.ones(len(places), np.int64)
+        videos = numbered(sources_of(self._index, ranking.rows[places]).videos)
+        _, first, members = np.unique(videos, return_index=True, return_counts=True)
+        return places[first], members
+
+    def _cards(self, ranking: Ranking, places: Rows, members: Rows) -> tuple[Card, ...]:
+        rows = ranking.rows[places]
+        scores = np.zeros(len(rows), np.float32) if ranking.scores is None else ranking.scores[places]
+        percentiles = self._percentiles(ranking, None if ranking.cosines is None else ranking.cosines[places])
+        hits = [hit_of(int(place) + 1, score, row) for place, score, row in zip(places, scores, self._index.take(rows), strict=True)]
+        shares = [None] * len(rows) if percentiles is None else percentiles.tolist()
+        return tuple(Card(*card) for card in zip(rows.tolist(), hits, shares, members.tolist(), strict=True))
+
+    def _percentiles(self, ranking: Ranking, cosines: Scores | None) -> Scores | None:
+        if cosines is None or ranking.vector is None:
+            return None
+        return self._background.percentiles(ranking.vector, cosines)
+
+    def _score_of(self, state: State, clip_id: str) -> Score | None:
+        if not asks(state):
+            return None
+        ranking, row = self._ranked(_asked_part(state), head=True), self._index.row_of(clip_id)
+        place = np.flatnonzero(ranking.rows == row)
+        if len(place) and ranking.scores is not None:
+            score = float(ranking.scores[place[0]])
+            percentiles = self._percentiles(ranking, None if ranking.cosines is None else ranking.cosines[place])
+        elif state.mode == "vectors" and ranking.vector is not None:
+            cosine = self._index.vectors_of([row]) @ ranking.vector
+            score, percentiles = float(cosine[0]), self._percentiles(ranking, cosine)
+        else:
+            return None
+        return Score(score, None if percentiles is None else float(percentiles[0]))
+
+
+def _asked_part(state: State) -> State:
+    """Return the state with what is asked alone, the order of what is only browsed included."""
+    if asks(state):
+        return replace(state, sort="", group=False, page=1, clip="", tab="search", color="")
+    return State(where=state.where, lasso=state.lasso, sort=state.sort)
+
+
+def _order(state: State) -> tuple[str, bool] | None:
+    return read_sort(state.sort) if state.sort else None
+
+
+def _first_rows(index: Index, selections: list[Selection], most: int) -> Rows:
+    """Return the numbers of the first rows that pass."""
+    rows, missing = [np.zeros(0, np.int64)], most
+    for block in row_blocks(index, selections, rows=max(1, most)):
+        rows.append(block[:missing])
+        missing -= len(rows[-1])
+        if not missing:
+            break
+    return np.concatenate(rows)
+
+
+def _continued(first: Answer, deep: Answer) -> Answer:
+    """Return a deep answer that begins with the rows that were shown first: an approximate one may find others deeper down."""
+    late = np.isin(deep.rows, first.rows, invert=True)
+    rows = np.concatenate([first.rows, deep.rows[late]])[:DEPTH]
+    scores = np.concatenate([first.scores, deep.scores[late]])[:DEPTH]
+    timings = {name: round(first.timings_ms.get(name, 0.0) + taken, 3) for name, taken in deep.timings_ms.items()}
+    return replace(deep, rows=rows, scores=scores, cosines=scores, timings_ms=timings)
