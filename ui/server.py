@@ -1,0 +1,128 @@
+"""The server of the page: our own routes and Gradio's in one application, on this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from threading import Timer
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.responses import JSONResponse
+
+from ui.explorer import Shelf
+from ui.media import default_cache
+from ui.routes_data import data_routes
+from ui.routes_media import media_routes
+from ui.routes_page import page_routes
+from vidsearch.errors import UsageError
+
+HOST = "127.0.0.1"
+NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which the page may be asked for: no other site can point its own name here
+BODY_BYTES = 1 << 20  # of what the page sends, files dropped in aside
+ASSETS = Path(__file__).parent / "assets"
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; connect-src 'self'; object-src 'none'; "
+    "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+)  # Gradio evaluates its templates; nothing is loaded from elsewhere
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def serve(path: Path, *, media_root: Path | None, port: int, open_browser: bool, strict: bool, model: str | None) -> None:
+    """Serve the page of an index until the process is told to end.
+
+    Raises:
+        UsageError: the port is taken.
+        NotAnIndexError and others of `open_index`.
+    """
+    listening = _listen(port)
+    shelf = Shelf(path, model=model, strict=strict, media_root=media_root, cache=default_cache())
+    with tempfile.TemporaryDirectory(prefix="vidsearch-ui-") as scratch:  # 0700; Gradio's cache and what is exported
+        application = build_application(shelf, Path(scratch))
+        url = f"http://{HOST}:{listening.getsockname()[1]}"
+        print(url, flush=True)  # noqa: T201
+        sys.stderr.write(f"{len(shelf.explorer.index):,} clips of {shelf.root}, videos in {shelf.media_root}; Ctrl-C ends it\n")
+        if open_browser:
+            Timer(1.0, webbrowser.open, [url]).start()
+        config = uvicorn.Config(application, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        shelf.warm()
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            shelf.close()
+
+
+def build_application(shelf: Shelf, scratch: Path) -> FastAPI:
+    """Return the whole application; `scratch` is an own folder for files of a moment."""
+    application = FastAPI(title="vidsearch", docs_url=None, redoc_url=None, openapi_url=None)
+    application.include_router(page_routes(lambda: shelf.explorer, ASSETS, scratch))
+    application.include_router(media_routes(lambda: shelf.explorer.media))
+    application.include_router(data_routes(lambda: shelf.explorer))
+    _mount_gradio(application, shelf, scratch)
+    application.middleware("http")(_guard)
+    application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES))
+    return application
+
+
+def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+        del os.environ[name]  # every setting is given below
+    os.environ |= {"GRADIO_TEMP_DIR": str(scratch / "gradio"), "GRADIO_ANALYTICS_ENABLED": "False"}
+    import gradio as gr
+
+    from ui.app import build_page
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    plain = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+    gr.mount_gradio_app(
+        application,
+        build_page(shelf),
+        path="/",
+        server_name=HOST,
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        blocked_paths=[str(shelf.root), str(shelf.media_root), str(Path.home())],
+        show_error=False,
+        max_file_size=BODY_BYTES,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=gr.themes.Base(font=[gr.themes.Font(plain)], font_mono=[gr.themes.Font("ui-monospace, monospace")]),
+        css_paths=[ASSETS / "style.css"],
+        head='<script src="/assets/page.js"></script><script src="/assets/charts.js" defer></script>',
+    )
+
+
+async def _guard(request: Request, answer: Next) -> Response:
+    """Refuse large bodies, and tell the browser to load nothing from elsewhere."""
+    length = request.headers.get("content-length", "0")
+    if request.url.path != "/upload" and (not length.isdecimal() or int(length) > BODY_BYTES):
+        return JSONResponse({"error": f"a request of {length} bytes; {BODY_BYTES:,} are allowed"}, status_code=413)
+    response = await answer(request)
+    for name, value in (("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")):
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"port {port} of {HOST} cannot be used ({error.strerror}); give another with --port, 0 takes a free one"
+        ) from error
+    return listening

@@ -1,0 +1,98 @@
+"""What the page's areas show of a state: HTML by area, only of those that a change concerns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ui.conditions import conditions
+from ui.explorer import Explorer
+from ui.facets import facets
+from ui.handlers import Action, act
+from ui.markup import facets as filter_markup
+from ui.markup import notes
+from ui.markup.player import player
+from ui.markup.results import headline, results
+from ui.state import State
+from vidsearch.errors import VidsearchError
+
+Areas = dict[str, str]  # HTML by the name of an area
+
+NAMES = ("problem", "banners", "examples", "chips", "headline", "results", "how", "facets", "player")
+_PAGE_ONLY = {"clip": "", "tab": "search", "color": ""}  # parts of a state that change no result
+_QUESTION_ONLY = {"sort": "", "group": False, "page": 1, **_PAGE_ONLY}  # and these no count
+
+log = logging.getLogger(__name__)
+
+
+def step(explorer: Explorer, before: State, action: Action, *, whole: bool) -> Iterator[tuple[State, Areas]]:
+    """Yield the state that follows an action, with the areas that it changes: first what is waited for, then the rest.
+
+    Args:
+        explorer: the index.
+        before: what the page shows.
+        action: what a person did.
+        whole: every area, since the page shows none yet.
+    """
+    try:
+        after = act(explorer.index, before, action)
+    except VidsearchError as error:
+        after = before if not whole else State()
+        yield before if not whole else after, {"problem": notes.problem(str(error))}
+        if not whole:
+            return
+        yield from _shown(explorer, None, after, keep_problem=True)
+        return
+    yield from _shown(explorer, None if whole else before, after, keep_problem=False)
+
+
+def _shown(explorer: Explorer, before: State | None, after: State, *, keep_problem: bool) -> Iterator[tuple[State, Areas]]:
+    try:
+        yield after, ({} if keep_problem else {"problem": ""}) | _first(explorer, before, after)
+        if rest := _rest(explorer, before, after):
+            yield after, rest
+    except VidsearchError as error:
+        yield before or after, {"problem": notes.problem(str(error))}
+
+
+def _first(explorer: Explorer, before: State | None, after: State) -> Areas:
+    areas: Areas = {}
+    if _differ(before, after, _PAGE_ONLY):
+        page = explorer.ranker.page(after)
+        areas |= {
+            "headline": headline(after, page),
+            "results": results(after, page),
+            "how": notes.how(page.ranking),
+            "chips": filter_markup.chips(after, conditions(explorer.index, after.where)),
+            "examples": notes.examples(explorer.examples, after),
+            "banners": _banners(explorer),
+        }
+    if before is None or before.clip != after.clip or (after.clip and (before.up, before.down) != (after.up, after.down)):
+        areas["player"] = _player(explorer, after)
+    return areas
+
+
+def _rest(explorer: Explorer, before: State | None, after: State) -> Areas:
+    if not _differ(before, after, _QUESTION_ONLY):
+        return {}
+    return {"facets": filter_markup.facets(facets(explorer.index, after, explorer.ranker))}
+
+
+def _differ(before: State | None, after: State, beside: dict[str, object]) -> bool:
+    return before is None or replace(before, **beside) != replace(after, **beside)  # type: ignore[arg-type]
+
+
+def _player(explorer: Explorer, state: State) -> str:
+    if not state.clip:
+        return ""
+    hit = explorer.hit(state.clip)
+    score = explorer.ranker.score_of(state, state.clip) if state.asks else None
+    shown = hit if score is None else replace(hit, score=score[0])
+    return player(state, shown, explorer.media.playback(state.clip), explorer.neighbours(state.clip), None if score is None else score[1])
+
+
+def _banners(explorer: Explorer) -> str:
+    checked, absent = explorer.media.missing()
+    index = explorer.index
+    return notes.banners(skipped=index.skipped, checked=checked, absent=absent, model=index.space.model)
