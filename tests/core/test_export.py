@@ -13,6 +13,7 @@ import pytest
 from support.made import made
 
 from vidsearch import Index, __version__, open_index
+from vidsearch.archives.inside import open_inside
 from vidsearch.curate import export, webdataset
 from vidsearch.curate.compare_exports import compare_exports
 from vidsearch.curate.recipe import Subset, differences, read_recipe
@@ -259,7 +260,7 @@ def test_shards_hold_row_caption_and_video_and_nothing_from_outside(index, tmp_p
     ],
 )
 def test_a_path_stays_inside_the_media_folder(media, video, found):
-    opened = webdataset.open_inside(media.resolve(), video)
+    opened = open_inside(media.resolve(), video)
     if isinstance(opened, str):
         assert opened == found
     else:

@@ -9,7 +9,6 @@ import hashlib
 import io
 import os
 import re
-import stat
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -17,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from vidsearch.archives.members import open_member, split
+from vidsearch.archives.inside import open_inside
 from vidsearch.curate.export import Records, Sink, json_of, refuse_existing
-from vidsearch.errors import DecodeError
 from vidsearch.storage import files
 
 SHARD_ROWS = 10_000
@@ -118,28 +116,6 @@ class _Shards:
             self.tar.close()
         for temporary, _ in self.names:
             files.remove(temporary)
-
-
-def open_inside(root: Path, video: str) -> IO[bytes] | str:
-    """Open a file below a folder, or return why not: "missing", or "refused" when its path or a link leads out of the folder.
-
-    Args:
-        root: the folder, resolved.
-        video: relative to it; it may lie in an archive there.
-    """
-    try:
-        path = (root / video).resolve()
-        if not video or not path.is_relative_to(root):
-            return "refused" if video else "missing"
-        if split(path):
-            return open_member(path)
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except (OSError, ValueError, RuntimeError, DecodeError):  # a name no file can have; a circle of links; no such member
-        return "missing"
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        return "missing"
-    return file
 
 
 def _key(clip_id: str) -> str:
