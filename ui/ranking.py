@@ -17,7 +17,6 @@ from ui.ordering import by_column
 from ui.question import asks, question
 from ui.state import DEPTH, PAGE_SIZE, State
 from vidsearch import Index
-from vidsearch.answers.answer import Answer
 from vidsearch.answers.page import hit_of
 from vidsearch.answers.videos import numbered, sources_of
 from vidsearch.corpus import Rows
@@ -27,7 +26,6 @@ from vidsearch.query import Vector, read_sort
 from vidsearch.results import Certificate, Hit
 from vidsearch.selection import Selection
 
-HEAD = 10 * PAGE_SIZE  # rows of the first, quick answer; a deeper one keeps their order
 KEPT = 64  # rankings: 160 kB each at most
 
 Scores = npt.NDArray[np.float32]
@@ -44,7 +42,6 @@ class Ranking:
         cosines: (m,) float32 with the question; None where no vectors were compared.
         vector: (dim,) float32, the question; None likewise.
         matching: clips that pass the filter.
-        reachable: rows that can be paged through, at most DEPTH; `rows` are the first of them.
         certificate: how they were found; None where nothing is asked, or nothing passes.
         timings_ms: milliseconds by stage.
         skipped: damaged segments that were left out, a line each.
@@ -57,7 +54,6 @@ class Ranking:
     cosines: Scores | None
     vector: Vector | None
     matching: int
-    reachable: int
     certificate: Certificate | None
     timings_ms: dict[str, float]
     skipped: tuple[str, ...]
@@ -122,14 +118,14 @@ class Ranker:
         self._kept: OrderedDict[object, Ranking] = OrderedDict()
         self._lock = threading.RLock()
 
-    def rank(self, state: State, *, head: bool = False) -> Ranking:
-        """Return the rows that answer a state, at most DEPTH; at least HEAD of them, where there are so many, with `head`.
+    def rank(self, state: State) -> Ranking:
+        """Return the rows that answer a state, at most DEPTH; the order of a column only where nothing is asked.
 
         Raises:
             QueryError, FilterError: the question cannot be asked.
         """
         with self._lock:
-            return self._settled(lambda: self._ranked(_asked_part(state), head=head))
+            return self._settled(lambda: self._ranked(state))
 
     def selections(self, state: State) -> list[Selection]:
         """Return which rows of each segment pass the filter and lie within the lasso."""
@@ -159,40 +155,23 @@ class Ranker:
             if self._index.skipped == known:
                 return answer
 
-    def _ranked(self, state: State, *, head: bool) -> Ranking:
-        head = head and asks(state) and state.mode == "vectors"  # of keywords, only the whole answer says how many there are
-        known = self._index.skipped
-        for key in [(state, known, False), *([(state, known, True)] if head else [])]:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        ranking = self._asked(state, head=head) if asks(state) else self._browsed(state)
-        if self._index.skipped == known:
-            self._kept[state, known, head and len(ranking.rows) < ranking.reachable] = ranking
+    def _ranked(self, state: State) -> Ranking:
+        key = asked_part(state), self._index.skipped
+        if key not in self._kept:
+            self._kept[key] = self._asked(key[0]) if asks(state) else self._browsed(key[0])
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return ranking
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
-    def _asked(self, state: State, *, head: bool) -> Ranking:
-        query = question(state, self._inside(state))
-        if state.mode != "vectors":
-            answer = self._index.answer(query, DEPTH)
-            return self._told(answer, len(answer.rows))
-        first = self._index.answer(query, HEAD)
-        reachable = min(DEPTH, first.matching)
-        if head or len(first.rows) >= reachable:
-            return self._told(first, reachable)
-        answer = _continued(first, self._index.answer(query, DEPTH))
-        return self._told(answer, len(answer.rows))
-
-    def _told(self, answer: Answer, reachable: int) -> Ranking:
+    def _asked(self, state: State) -> Ranking:
+        answer = self._index.answer(question(state, self._inside(state)), DEPTH)
         return Ranking(
             answer.rows,
             answer.scores,
             answer.cosines,
             answer.vector,
             answer.matching,
-            reachable,
             answer.certificate,
             answer.timings_ms,
             answer.skipped,
@@ -210,21 +189,19 @@ class Ranker:
             rows = rows[by_column(self._index, rows, order, DEPTH)]
         timings = {"filter": round((time.perf_counter() - started) * 1000, 3)}
         parts = tuple(self._index.explain_filter(state.where)) if state.where and not matching and len(self._index) else ()
-        return Ranking(rows, None, None, None, matching, len(rows), None, timings, self._index.skipped, parts)
+        return Ranking(rows, None, None, None, matching, None, timings, self._index.skipped, parts)
 
     def _selected(self, state: State) -> list[Selection]:
         selections, within = self._index.select(state.where or None), self._inside(state)
         return selections if within is None else self._index.narrow(selections, within)
 
     def _page(self, state: State) -> Page:
-        plain = not (state.group or (asks(state) and _order(state))) and state.page * PAGE_SIZE <= HEAD
-        ranking = self._ranked(_asked_part(state), head=plain)
+        ranking = self._ranked(state)
         places, members = self._shown(state, ranking)
-        shown = ranking.reachable if plain else len(places)
-        pages = -(-shown // PAGE_SIZE)
+        pages = -(-len(places) // PAGE_SIZE)
         number = max(1, min(state.page, pages))
         chosen = slice((number - 1) * PAGE_SIZE, number * PAGE_SIZE)
-        return Page(ranking, self._cards(ranking, places[chosen], members[chosen]), number, pages, shown)
+        return Page(ranking, self._cards(ranking, places[chosen], members[chosen]), number, pages, len(places))
 
     def _shown(self, state: State, ranking: Ranking) -> tuple[Rows, Rows]:
         """Return the places of the ranking's rows that have a card, in the order shown, and how many clips each stands for."""
@@ -253,7 +230,7 @@ class Ranker:
     def _score_of(self, state: State, clip_id: str) -> Score | None:
         if not asks(state):
             return None
-        ranking, row = self._ranked(_asked_part(state), head=True), self._index.row_of(clip_id)
+        ranking, row = self._ranked(state), self._index.row_of(clip_id)
         place = np.flatnonzero(ranking.rows == row)
         if len(place) and ranking.scores is not None:
             score = float(ranking.scores[place[0]])
@@ -266,8 +243,8 @@ class Ranker:
         return Score(score, None if percentiles is None else float(percentiles[0]))
 
 
-def _asked_part(state: State) -> State:
-    """Return the state with what is asked alone, the order of what is only browsed included."""
+def asked_part(state: State) -> State:
+    """Return the state with what decides its ranking alone: the column it is sorted by only where nothing is asked."""
     if asks(state):
         return replace(state, sort="", group=False, page=1, clip="", tab="search", color="")
     return State(where=state.where, lasso=state.lasso, sort=state.sort)
@@ -286,12 +263,3 @@ def _first_rows(index: Index, selections: list[Selection], most: int) -> Rows:
         if not missing:
             break
     return np.concatenate(rows)
-
-
-def _continued(first: Answer, deep: Answer) -> Answer:
-    """Return a deep answer that begins with the rows that were shown first: an approximate one may find others deeper down."""
-    late = np.isin(deep.rows, first.rows, invert=True)
-    rows = np.concatenate([first.rows, deep.rows[late]])[:DEPTH]
-    scores = np.concatenate([first.scores, deep.scores[late]])[:DEPTH]
-    timings = {name: round(first.timings_ms.get(name, 0.0) + taken, 3) for name, taken in deep.timings_ms.items()}
-    return replace(deep, rows=rows, scores=scores, cosines=scores, timings_ms=timings)
