@@ -1,6 +1,6 @@
-"""An index of as many rows as wanted, whose clips can be asked for in words and played, for `ui.py`.
+"""An index of as many rows as wanted, whose clips can be asked for in words and played, for `browser.py`.
 
-    python benchmarks/_ui_data.py FOLDER --rows 1000000        # FOLDER/index, FOLDER/videos
+    python benchmarks/_browser_data.py FOLDER --rows 1000000        # FOLDER/index, FOLDER/videos
 
 The sentences are encoded by the offline encoder, so a question in words finds clips of its topic; the rest of a vector is drawn:
 
