@@ -54,6 +54,14 @@ class Choice:
         return self.low is not None or self.high is not None
 
     @property
+    def ends(self) -> tuple[Value | None, Value | None]:
+        """From which to which value, None where it is open; a single value is both."""
+        known = [value for value in self.values if value is not None]
+        if len(known) == 1 and not self.ranges:
+            return known[0], known[0]
+        return (None if self.low is None else self.low.value), (None if self.high is None else self.high.value)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is chosen, which no filter says."""
         return not self.values and not self.ranges

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vidsearch.filters.tree import Value
 
 LONGEST = 60  # characters of a value
@@ -30,6 +32,13 @@ def shown(column: str, value: Value | None) -> str:
         text = "".join(character if character.isprintable() else " " for character in value)
         return (text if len(text) <= LONGEST else text[: LONGEST - 1] + "…") if text.strip() else "(empty)"
     return f"{number(value)} {unit(column)}".rstrip()
+
+
+def edge(end: float, *, time: bool) -> str:
+    """Return an end of a range as one may type it: a number, or a date or time for seconds since 1970."""
+    if not time:
+        return f"{end:.12g}"
+    return str(np.datetime64(int(end), "s")).removesuffix("T00:00:00")
 
 
 def number(value: int | float) -> str:

@@ -78,6 +78,11 @@ class Category(Column):
             raise self.parts.damaged("its counts")
         return counts
 
+    @cached_property
+    def codes(self) -> Array:
+        """(rows,) uint8 or uint16: the place of each row's value in `values`, len(values) for null."""
+        return self._codes_of(slice(None))
+
     @property
     def null_code(self) -> int:
         return len(self.values)
