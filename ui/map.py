@@ -17,6 +17,7 @@ from pyarrow import types
 from ui import clusters, pacmap_store
 from ui._kept_files import KeptFiles
 from ui.colors import colors_of
+from ui.labels import heading
 from ui.positions import Plane, fit, project_all, project_rows
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.curate.scan import draw_rows
@@ -125,7 +126,7 @@ class Map:
             "method": "PCA" if layout.plane else "PaCMAP",
             "note": self._note(layout),
             "color": color,
-            "columns": names,
+            "columns": [{"name": name, "label": heading(name)} for name in names],
             "codes": _base64(codes),
             "legend": legend,
             "passing": "" if passing is None else _base64(passing),
