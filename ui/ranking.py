@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -21,7 +22,7 @@ from vidsearch.answers.page import hit_of
 from vidsearch.answers.videos import numbered, sources_of
 from vidsearch.corpus import Rows
 from vidsearch.curate.scan import row_blocks
-from vidsearch.errors import QueryError
+from vidsearch.errors import QueryError, VidsearchError
 from vidsearch.query import Vector, read_sort
 from vidsearch.results import Certificate, Hit
 from vidsearch.selection import Selection
@@ -46,7 +47,7 @@ class Ranking:
         timings_ms: milliseconds by stage.
         skipped: damaged segments that were left out, a line each.
         parts: where nothing passes, how many rows each part of the filter passes alone.
-        confidence: whether the best clip is better than chance; None where no vectors were compared.
+        confidence: whether the best clip is better than chance; None where more than sentences is asked with, or no vectors were compared.
     """
 
     rows: Rows
@@ -118,6 +119,15 @@ class Ranker:
         self._kept: OrderedDict[object, Ranking] = OrderedDict()
         self._lock = threading.RLock()
 
+    def warm(self) -> None:
+        """Do now, in a thread of its own, what the first question would wait for: hash files, load the model, compile kernels.
+
+        A model that is not here is passed over; the question that needs it says so.
+        """
+        with suppress(VidsearchError):
+            self._background.jumbled  # noqa: B018 - outside the lock: it takes longest
+            self.page(State(q="a person"))
+
     def rank(self, state: State) -> Ranking:
         """Return the rows that answer a state, at most DEPTH; the order of a column only where nothing is asked.
 
@@ -166,6 +176,8 @@ class Ranker:
 
     def _asked(self, state: State) -> Ranking:
         answer = self._index.answer(question(state, self._inside(state)), DEPTH)
+        sentences_alone = not (state.like or state.upload or ((state.up or state.down) and state.pull))
+        best = float(answer.cosines.max()) if sentences_alone and answer.cosines is not None and len(answer.cosines) else None
         return Ranking(
             answer.rows,
             answer.scores,
@@ -176,6 +188,7 @@ class Ranker:
             answer.timings_ms,
             answer.skipped,
             answer.parts,
+            None if best is None else self._background.confidence(best),
         )
 
     def _browsed(self, state: State) -> Ranking:
