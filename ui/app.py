@@ -54,7 +54,7 @@ def build_page(shelf: Shelf) -> gr.Blocks:
                 _results(shown, [name for name in index.schema.names if index.segments])
                 for tab in ("dataset", "map"):
                     gr.HTML(f'<div id="vs-{tab}-place"></div>', elem_id=f"vs-tab-{tab}", apply_default_css=False)
-            shown["player"] = _area("player", js_on_load="watch('value', () => vs.player(element)); vs.player(element)")
+            shown["player"] = _area("player", js_on_load="watch('value', () => vs.player())")
         _wire(shelf, shown)
     page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     return page
@@ -91,7 +91,7 @@ def _results(shown: dict[str, Any], columns: list[str]) -> None:
             shown["pull"] = gr.Slider(0, 1, 0.5, step=0.05, label="Thumbs count", elem_id="vs-pull", visible=False, scale=0, min_width=180)
             shown["group"] = gr.Checkbox(label="One per video", elem_id="vs-group", scale=0, min_width=130)
             shown["sort"] = gr.Dropdown(orders, value="", label="Sort by", elem_id="vs-sort", scale=0, min_width=170)
-        shown["results"] = _area("results", js_on_load="watch('value', () => vs.results()); vs.results()")
+        shown["results"] = _area("results", js_on_load="watch('value', () => vs.results())")
         shown["how"] = _area("how")
     shown["sort"].input(None, shown["sort"], None, js="(by) => { vs.act({kind: 'sort', by}) }")
     shown["group"].input(None, shown["group"], None, js="(on) => { vs.act({kind: 'group', on}) }")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import numpy as np
 
@@ -125,9 +125,18 @@ class Shelf:
             log.warning("the newer version cannot be opened, the page stays with the one before: %s", error)
 
     def warm(self) -> None:
-        """Do beforehand what the first page would wait for."""
+        """Do beforehand, in the background, what the first page and the first question would wait for."""
         self._explorer.media.warm()
-        self._explorer.ranker.page(State())
+        Thread(target=self._warm, name="warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            explorer = self._explorer
+            explorer.ranker.page(State())
+            for sentence in explorer.examples[:1]:
+                explorer.ranker.page(State(q=sentence))
+        except VidsearchError as error:
+            log.warning("%s", error)
 
     def close(self) -> None:
         """End the processes that read videos."""

@@ -107,12 +107,13 @@ def _thumb(index: Index, state: State, action: Action) -> State:
     if way not in ("up", "down"):
         raise QueryError(f"a thumb is up or down, not {way!r:.20}")
     index.row_of(clip)
-    kept = {name: tuple(item for item in getattr(state, name) if item != clip) for name in ("up", "down")}
+    up, down = (tuple(item for item in known if item != clip) for known in (state.up, state.down))
     if clip not in getattr(state, way):
-        kept[way] = (*kept[way], clip)
-    if kept["down"] and not (replace(state, **kept).asks):
+        up, down = ((*up, clip), down) if way == "up" else (up, (*down, clip))
+    after = replace(state, page=1, up=up, down=down)
+    if down and not after.asks:
         raise QueryError("a thumb down needs something it moves away from: search for a sentence, or like a clip, first")
-    return replace(state, page=1, **kept)
+    return after
 
 
 def _lasso(index: Index, state: State, action: Action) -> State:

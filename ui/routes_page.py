@@ -18,7 +18,7 @@ from ui.explorer import Explorer
 from ui.state import State
 from vidsearch.errors import QueryError, VidsearchError
 
-TYPES = {".js": "text/javascript", ".css": "text/css"}
+TYPES = {".css": "text/css", ".js": "text/javascript"}
 OURS = "X-Vidsearch"  # a header that a form of another site cannot send
 KEPT_EXPORTS = 8
 
@@ -39,7 +39,7 @@ def page_routes(explorer: Callable[[], Explorer], assets: Path, scratch: Path) -
     async def alive() -> Response:
         return PlainTextResponse("yes", headers={"Cache-Control": "no-store"})
 
-    @router.get("/assets/{name}")
+    @router.get("/page/{name}")
     async def asset(name: str) -> Response:
         if name not in files:
             return _refusal("no such file", 404)
@@ -56,7 +56,7 @@ def page_routes(explorer: Callable[[], Explorer], assets: Path, scratch: Path) -
                 async for block in request.stream():
                     size += len(block)
                     if size > uploads.MAX_BYTES:
-                        return _refusal(f"the file has more than {uploads.MAX_BYTES >> 20} MB; drop in a picture or a short video", 413)
+                        return _refusal(f"the file has more than {uploads.MAX_BYTES / 1e6:.0f} MB; drop in a picture or a short video", 413)
                     file.write(block)
             return JSONResponse({"name": await run_in_threadpool(uploads.keep, path)})
         except VidsearchError as error:

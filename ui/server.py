@@ -34,6 +34,10 @@ POLICY = (
     "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )  # Gradio evaluates its templates; nothing is loaded from elsewhere
 
+HEAD = (  # a style sheet of its own, for Gradio would put its class before every selector
+    '<link rel="stylesheet" href="/page/style.css"><script src="/page/page.js"></script><script src="/page/charts.js" defer></script>'
+)
+
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -99,8 +103,7 @@ def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
         pwa=False,
         mcp_server=False,
         theme=gr.themes.Base(font=[gr.themes.Font(plain)], font_mono=[gr.themes.Font("ui-monospace, monospace")]),
-        css_paths=[ASSETS / "style.css"],
-        head='<script src="/assets/page.js"></script><script src="/assets/charts.js" defer></script>',
+        head=HEAD,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from ui.conditions import conditions
 from ui.explorer import Explorer
@@ -21,7 +22,7 @@ Areas = dict[str, str]  # HTML by the name of an area
 
 NAMES = ("problem", "banners", "examples", "chips", "headline", "results", "how", "facets", "player")
 _PAGE_ONLY = {"clip": "", "tab": "search", "color": ""}  # parts of a state that change no result
-_QUESTION_ONLY = {"sort": "", "group": False, "page": 1, **_PAGE_ONLY}  # and these no count
+_QUESTION_ONLY: dict[str, Any] = {"sort": "", "group": False, "page": 1, **_PAGE_ONLY}  # and these no count
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ def _rest(explorer: Explorer, before: State | None, after: State) -> Areas:
     return {"facets": filter_markup.facets(facets(explorer.index, after, explorer.ranker))}
 
 
-def _differ(before: State | None, after: State, beside: dict[str, object]) -> bool:
-    return before is None or replace(before, **beside) != replace(after, **beside)  # type: ignore[arg-type]
+def _differ(before: State | None, after: State, beside: Mapping[str, Any]) -> bool:
+    return before is None or replace(before, **beside) != replace(after, **beside)
 
 
 def _player(explorer: Explorer, state: State) -> str:

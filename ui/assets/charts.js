@@ -11,10 +11,10 @@
     document.head.append(Object.assign(document.createElement("script"), { src, onload: loaded, onerror: () => failed(new Error(`${src} could not be loaded`)) }));
   });
   const styles = once(() => new Promise((loaded) => {
-    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/assets/charts.css", onload: loaded, onerror: loaded }));
+    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/page/charts.css", onload: loaded, onerror: loaded }));
   }));
-  const plotly = once(() => script("/assets/plotly.min.js"));
-  const mapModule = once(() => import("/assets/map.js"));
+  const plotly = once(() => script("/page/plotly.min.js"));
+  const mapModule = once(() => import("/page/map.js"));
 
   const kit = (window.vsChartKit = {
     make(tag, attributes = {}, ...children) {

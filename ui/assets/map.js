@@ -1,6 +1,6 @@
 // The Map tab: up to 100,000 points on a canvas, written pixel by pixel, which needs no WebGL; drag, zoom, hover, click, lasso.
-import { Painter } from "/assets/painter.js";
-import { simplified } from "/assets/shapes.js";
+import { Painter } from "/page/painter.js";
+import { simplified } from "/page/shapes.js";
 
 const { make, number, fetch: ask, newest } = window.vsChartKit;
 const CORNERS = 40; // of a lasso, at most

@@ -5,7 +5,7 @@
   const SLOW_MS = 8000;
   const HOVER_MS = 140;
   const MAX_TEXT = 4096;
-  const MAX_UPLOAD = 64 << 20;
+  const MAX_UPLOAD = 64e6;
   const MAX_CART = 100000;
   const $ = (selector, within = document) => within.querySelector(selector);
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -69,6 +69,7 @@
     vs.params = params;
     if (changed) remember(running.replace);
     if (changed) drawTab();
+    vs.player();
     if (done === "1") {
       clearTimeout(running.timer);
       running = null;
@@ -210,8 +211,11 @@
 
   // ---- the player ----
   let loop = true;
-  vs.player = (element) => {
+  vs.player = () => {
+    const element = $("#vs-player");
     const panel = $(".vs-player", element);
+    if (panel && panel.dataset.bound) return;
+    if (panel) panel.dataset.bound = "1";
     document.body.classList.toggle("vs-playing", Boolean(panel));
     $$(".vs-card").forEach((card) => card.classList.toggle("is-open", Boolean(panel) && card.dataset.clip === panel.dataset.playing));
     paintCart();
@@ -377,7 +381,7 @@
 
   // ---- a picture or a video is dropped in, pasted, or chosen ----
   async function upload(file) {
-    if (file.size > MAX_UPLOAD) return tell(`${file.name} has ${(file.size / 1048576).toFixed(0)} MB; pictures and short videos of up to 64 MB can be searched with.`);
+    if (file.size > MAX_UPLOAD) return tell(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; pictures and short videos of up to 64 MB can be searched with.`);
     tell(`Looking at ${file.name} …`);
     try {
       const { name } = await post("/upload", file, { "X-Name": encodeURIComponent(file.name), "Content-Type": "application/octet-stream" });

@@ -1,5 +1,5 @@
 // Paints the map: points pixel by pixel (100,000 in some tens of milliseconds without a graphics card), the rest with the canvas's own strokes.
-import { Grid, placed } from "/assets/shapes.js";
+import { Grid, placed } from "/page/shapes.js";
 
 // Okabe and Ito, "Color Universal Design" (2008): seven hues that people with any kind of colour vision tell apart; the yellow is darker on white.
 const HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"];
