@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from ui.figures import Figure, bars, bins_of, histogram, share, steps
-from ui.labels import heading, unit
+from ui.bins import core, number_edges
+from ui.choices import kind_of
+from ui.coded import Coded, Counts
+from ui.facets import CODING, FIRST, NEVER
+from ui.figures import Bar, Figure, histogram, lying, share, standing, top
+from ui.labels import edge, heading, shown, unit
 from ui.words import CaptionLengths
 from vidsearch.answers.videos import FILE, SOURCE
 from vidsearch.corpus import Corpus
@@ -25,12 +29,11 @@ from vidsearch.upkeep import quarantined
 KEPT = 16  # filters whose figures are remembered
 FEW_VALUES = 50  # a column of at most so many distinct values is worth a chart
 MOST_CHARTS = 24
-FIRST = ("language", "type", "duration_s", "aesthetic", "umt_score")
-PLACES = ("start_s", "end_s", "source_start_s", "source_end_s")  # where a clip lies says nothing of the set
-NAMES = ("clip_id", "video", "youtube_id", "caption")
+SHORT_S = 10.0  # InternVid's authors say how many clips last no longer
 PER_VIDEO = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, None))
 
 Selections = Sequence[Selection]
+Rows = npt.NDArray[np.integer]
 
 
 class Dataset:
@@ -43,11 +46,14 @@ class Dataset:
         self._lock = threading.Lock()
 
     def figures(self, selections: Selections) -> dict[str, Any]:
-        """Return headline numbers and charts of the selected clips, ready for JSON; about a second a million clips, then at once."""
+        """Return headline numbers and charts of the selected clips, ready for JSON.
+
+        The first time of all takes a second or two a million clips, another filter some tenths, the same one again no time.
+        """
         key = _key(self._index, selections)
         with self._lock:  # two who ask the same count once
             if key not in self._kept:
-                self._kept[key] = _figures(self._index, selections, self._lengths)
+                self._kept[key] = _Count(self._index, selections, self._lengths).figures()
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
@@ -55,8 +61,8 @@ class Dataset:
 
 
 def figures(index: Corpus, selections: Selections) -> dict[str, Any]:
-    """Return headline numbers and charts of the selected clips, ready for JSON."""
-    return _figures(index, selections, CaptionLengths(index))
+    """Return headline numbers and charts of the selected clips, ready for JSON; `Dataset` remembers what can be used again."""
+    return _Count(index, selections, CaptionLengths(index)).figures()
 
 
 def _key(index: Corpus, selections: Selections) -> str:
@@ -67,82 +73,160 @@ def _key(index: Corpus, selections: Selections) -> str:
     return digest.hexdigest()
 
 
-def _figures(index: Corpus, selections: Selections, lengths: CaptionLengths) -> dict[str, Any]:
-    total = sum(selection.count for selection in selections)
-    if not index.segments:
-        return {"clips": 0, "of": 0, "numbers": [], "charts": []}
-    words = np.concatenate([lengths.of(number, selection) for number, selection in enumerate(selections)])
-    videos = _clips_per_video(index, selections)
-    seconds = _numbers(index, selections, "duration_s")
-    charts = [_column_chart(index, selections, name) for name in _charted(index)]
-    charts[len(FIRST) : len(FIRST)] = [_word_chart(words), _video_chart(videos)]
-    charts += [_missing_chart(index, selections, total), _quarantine_chart(index)]
-    return {
-        "clips": total,
-        "of": len(index),
-        "numbers": _headlines(index, selections, total, videos=videos, seconds=seconds, words=words),
-        "charts": [chart for chart in charts if chart is not None],
-    }
+class _Count:
+    """What is counted of one selection."""
+
+    def __init__(self, index: Corpus, selections: Selections, lengths: CaptionLengths) -> None:
+        self.index, self.selections = index, selections
+        self.total = sum(selection.count for selection in selections)
+        self.rows = self._rows()
+        parts = [np.zeros(0, np.int32), *(lengths.of(number, selection) for number, selection in enumerate(selections))]
+        self.words = np.concatenate(parts)
+        self.videos = _clips_per_video(index, selections)
+
+    def _rows(self) -> Rows | None:
+        """Return the row numbers, None for all."""
+        if self.total == len(self.index):
+            return None
+        return np.concatenate([part.ids + np.intp(first) for part, first in zip(self.selections, self.index.offsets, strict=False)])
+
+    def figures(self) -> dict[str, Any]:
+        found = [*map(self._column, self._shown(FIRST)), self._captions(), self._per_video()]
+        found += map(self._column, self._shown([name for name in self.index.schema.names if name not in (*FIRST, *NEVER)]))
+        drawn = [chart for chart in found if chart is not None][:MOST_CHARTS]
+        drawn += [chart for chart in (self._missing(), self._quarantine()) if chart is not None]
+        return {
+            "clips": self.total,
+            "of": len(self.index),
+            "numbers": [{"label": label, "value": value, "note": note} for label, value, note in self._headlines()],
+            "charts": drawn,
+        }
+
+    def _shown(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if self.index.segments and name in self.index.schema.names]
+
+    def _headlines(self) -> list[tuple[str, str, str]]:
+        whole, videos = len(self.index), len(self.videos)
+        found = [("Clips", f"{self.total:,}", "" if self.total == whole else f"{share(self.total / whole)} of {whole:,}")]
+        found.append(("Source videos", f"{videos:,}", f"{self.total / videos:.1f} clips each" if videos else ""))
+        seconds = self._numbers("duration_s")
+        if len(seconds):
+            found.append(("Footage", _length(float(seconds.sum(dtype=np.float64))), ""))
+            found.append(("Median clip", f"{np.median(seconds):.1f} s", f"mean {seconds.mean(dtype=np.float64):.1f} s"))
+        for column, title in (("language", "Languages"), ("type", "Types")):
+            bars = self._values(column)
+            if bars:
+                found.append((title, f"{len(bars):,}", f"{bars[0].label} {share(bars[0].count / self.total)}"))
+        if len(self.words):
+            found.append(("Words a caption", f"{self.words.mean():.1f}", f"{int(self.words.sum(dtype=np.int64)):,} in all"))
+        for name in self._shown(self.index.schema.names):
+            if self.total and types.is_boolean(self.index.schema.field(name).type):
+                yes = next((bar.count for bar in self._values(name) if bar.action and bar.action["value"] is True), 0)
+                found.append((_title(name), share(yes / self.total), f"{yes:,} clips"))
+        return found
+
+    def _counts(self, coded: Coded) -> Counts:
+        return coded.totals if self.rows is None else coded.count(self.rows)
+
+    def _values(self, name: str) -> list[Bar]:
+        """Return the values of a column that some clip has, most first."""
+        coded = CODING.of(self.index, name) if name in self._shown([name]) else None
+        if coded is None or coded.edges:
+            return []
+        counts = self._counts(coded)
+        order = np.argsort(-counts[: coded.missing], kind="stable").tolist()
+        return [_bar(name, coded.values[place], int(counts[place])) for place in order if counts[place]]
+
+    def _column(self, name: str) -> Figure | None:
+        coded = CODING.of(self.index, name)
+        if coded is None or not (coded.varies or name in FIRST) or (len(coded.values) > FEW_VALUES and name not in FIRST):
+            return None
+        if coded.edges:
+            return self._histogram(name, coded)
+        if kind_of(self.index.schema.field(name).type) == "other":
+            bars = self._values(name)
+            return lying(name, _title(name), top(bars), note=f"{len(bars):,} values" if len(bars) != 1 else "1 value")
+        counts = self._counts(coded)[: coded.missing].tolist()
+        bars = [_bar(name, value, count) for value, count in zip(coded.values, counts, strict=True)]
+        return standing(name, _title(name), bars, note=self._spread(name))
+
+    def _histogram(self, name: str, coded: Coded) -> Figure:
+        time = kind_of(self.index.schema.field(name).type) == "time"
+        edges, counts = coded.edges, self._counts(coded)[: coded.missing].tolist()
+        read = [edge(value, time=time) for value in edges]
+        ends: list[float | None] = [*edges] if len(counts) == 1 else [None, *edges[1:-1], None]
+        bars = [
+            Bar(_interval(read, place, unit(name)), count, {"kind": "range", "column": name, "low": ends[place], "high": ends[place + 1]})
+            for place, count in enumerate(counts)
+        ]
+        return histogram(name, _title(name), bars, read, note="" if time else self._spread(name))
+
+    def _spread(self, name: str) -> str:
+        values = self._numbers(name)
+        if not len(values):
+            return "no values"
+        after = f" {unit(name)}" if unit(name) else ""
+        note = f"median {np.median(values):.3g}{after}, mean {values.mean(dtype=np.float64):.3g}{after}"
+        return note + (f"; {share(float(np.mean(values <= SHORT_S)))} last at most 10 s" if name == "duration_s" else "")
+
+    def _numbers(self, name: str) -> npt.NDArray[Any]:
+        """Return the finite values of a column of numbers in the rows that have one."""
+        found = [np.zeros(0, np.float64)]
+        for segment, selection in zip(self.index.segments, self.selections, strict=True):
+            column = segment.columns.get(name)
+            if column is None or column.kind != "number" or types.is_temporal(column.type):
+                continue
+            ids = selection.ids if column.places < column.rows or not selection.everything else None
+            found.append(column.values if ids is None else column.values[ids[column.known(ids)]])
+        values = np.concatenate(found[1:] or found)
+        return values if values.dtype.kind != "f" or np.isfinite(values).all() else values[np.isfinite(values)]
+
+    def _captions(self) -> Figure | None:
+        words = self.words
+        if not len(words):
+            return None
+        least, most = int(words.min()), int(words.max())
+        edges = number_edges(least, most, core(least, most, words), whole=True)
+        counts = np.bincount(np.searchsorted(edges[1:-1], words, side="right"), minlength=len(edges) - 1).tolist()
+        read = [edge(value, time=False) for value in edges]
+        bars = [Bar(_interval(read, place, "words"), count) for place, count in enumerate(counts)]
+        note = f"median {np.median(words):.0f}, mean {words.mean():.1f}; characters in scripts without spaces"
+        return histogram("caption", "Words a caption", bars, read, note=note)
+
+    def _per_video(self) -> Figure | None:
+        if not len(self.videos):
+            return None
+        labels = [f"{low}" if low == high else f"{low}–{high}" if high else f"{low}+" for low, high in PER_VIDEO]
+        places = np.searchsorted([low for low, _ in PER_VIDEO], self.videos, side="right") - 1
+        counts = np.bincount(places, minlength=len(PER_VIDEO)).tolist()[: int(places.max()) + 1]
+        note = f"{len(self.videos):,} videos; {int(self.videos.max()):,} clips at most"
+        bars = [Bar(label, count) for label, count in zip(labels, counts, strict=False)]
+        return standing("clips_per_video", "Clips per source video", bars, note=note)
+
+    def _missing(self) -> Figure | None:
+        missing = {name: count for name in self._shown(self.index.schema.names) if (count := self._without(name))}
+        ranked = sorted(missing.items(), key=lambda pair: -pair[1])
+        bars = [Bar(name, count, {"kind": "toggle", "column": name, "value": None}) for name, count in ranked]
+        return lying("missing", "Missing values", top(bars), note=f"of {self.total:,} clips") if bars else None
+
+    def _without(self, name: str) -> int:
+        columns = [segment.columns.get(name) for segment in self.index.segments]
+        parts = [part if column is None else part & column.nulls for column, part in zip(columns, self.selections, strict=True)]
+        return sum(part.count for part in parts)
+
+    def _quarantine(self) -> Figure | None:
+        reasons = quarantined.reasons(self.index)
+        bars = [Bar(reason, count) for reason, count in reasons.items()]
+        note = f"{sum(reasons.values()):,} clips, whatever the filter"
+        return lying("quarantine", "Not indexed, by reason", top(bars), note=note) if bars else None
 
 
-def _headlines(
-    index: Corpus,
-    selections: Selections,
-    total: int,
-    *,
-    videos: npt.NDArray[np.int64],
-    seconds: npt.NDArray[Any],
-    words: npt.NDArray[np.int32],
-) -> list[dict[str, str]]:
-    whole = len(index)
-    found = [("Clips", f"{total:,}", "" if total == whole else f"{share(total / whole)} of {whole:,}")]
-    found.append(("Source videos", f"{len(videos):,}", f"{total / len(videos):.1f} clips each on average" if len(videos) else ""))
-    if len(seconds):
-        found.append(("In all", _length(float(seconds.sum(dtype=np.float64))), ""))
-        found.append(("Median duration", f"{np.median(seconds):.1f} s", f"mean {seconds.mean(dtype=np.float64):.1f} s"))
-    for column, title in (("language", "Languages"), ("type", "Types")):
-        if column in index.schema.names:
-            counts = {value: count for value, count in index.value_counts(column, selections).items() if value is not None}
-            note = f"{next(iter(counts))} {share(max(counts.values()) / total)}" if counts else ""
-            found.append((title, f"{len(counts):,}", note))
-    if len(words):
-        found.append(("Words a caption", f"{words.mean():.1f}", f"{int(words.sum(dtype=np.int64)):,} in all"))
-    for field in index.schema:
-        if types.is_boolean(field.type):
-            yes = index.value_counts(field.name, selections).get(True, 0)
-            found.append((_title(field.name), share(yes / total) if total else "–", f"{yes:,} clips"))
-    return [{"label": label, "value": value, "note": note} for label, value, note in found]
+def _bar(name: str, value: Any, count: int) -> Bar:
+    return Bar(shown(name, value), count, {"kind": "toggle", "column": name, "value": value})
 
 
-def _length(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:,.0f} h" if hours >= 100 else f"{hours:.1f} h" if hours >= 1 else f"{seconds / 60:.0f} min"
-
-
-def _charted(index: Corpus) -> list[str]:
-    """Return the columns that get a chart: what InternVid tells of its clips, then numbers, then what has few values."""
-    names = [field.name for field in index.schema if field.name not in (*NAMES, *PLACES, *FIRST)]
-    numbers = [name for name in names if _is_number(index.schema.field(name).type)]
-    few = [name for name in names if _has_few_values(index, name)]
-    return [*(name for name in FIRST if name in index.schema.names), *numbers, *few][:MOST_CHARTS]
-
-
-def _is_number(column_type: pa.DataType) -> bool:
-    return bool(types.is_integer(column_type) or types.is_floating(column_type))
-
-
-def _has_few_values(index: Corpus, name: str) -> bool:
-    columns = [segment.columns[name] for segment in index.segments if name in segment.columns]
-    if any(column.kind != "category" for column in columns):
-        return False
-    return 1 < len(set().union(*(column.values for column in columns if column.kind == "category"))) <= FEW_VALUES
-
-
-def _column_chart(index: Corpus, selections: Selections, name: str) -> Figure | None:
-    if _is_number(index.schema.field(name).type):
-        values = _numbers(index, selections, name)
-        return histogram(name, _title(name), bins_of(values), column=name, unit=unit(name), note=_spread(values, name))
-    return bars(name, _title(name), index.value_counts(name, selections), column=name)
+def _interval(edges: Sequence[str], place: int, after: str) -> str:
+    return f"{edges[place]} to {edges[place + 1]} {after}".rstrip()
 
 
 def _title(name: str) -> str:
@@ -150,26 +234,9 @@ def _title(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _spread(values: npt.NDArray[Any], name: str) -> str:
-    if not len(values):
-        return "no values"
-    after = f" {unit(name)}" if unit(name) else ""
-    note = f"median {np.median(values):.3g}{after}, mean {values.mean(dtype=np.float64):.3g}{after}"
-    return note + (f"; {share(float(np.mean(values <= 10)))} at most 10 s" if name == "duration_s" else "")
-
-
-def _numbers(index: Corpus, selections: Selections, name: str) -> npt.NDArray[Any]:
-    """Return the values of a column in the selected rows that have one."""
-    found = [np.zeros(0, np.float32)]
-    for segment, selection in zip(index.segments, selections, strict=True):
-        column = segment.columns.get(name)
-        if column is None or column.kind != "number":
-            continue
-        if selection.everything:
-            found.append(column.values if column.places == column.rows else column.values[(~column.nulls).ids])
-        else:
-            found.append(column.values[selection.ids[column.known(selection.ids)]])
-    return np.concatenate(found[1:] or found)
+def _length(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.0f} h" if hours >= 100 else f"{hours:.1f} h" if hours >= 1 else f"{seconds / 60:.0f} min"
 
 
 def _clips_per_video(index: Corpus, selections: Selections) -> npt.NDArray[np.int64]:
@@ -177,56 +244,13 @@ def _clips_per_video(index: Corpus, selections: Selections) -> npt.NDArray[np.in
     sources, files = [], []
     for segment, selection in zip(index.segments, selections, strict=True):
         named = segment.columns.get(SOURCE)
-        without = selection if named is None else selection & named.nulls
         if named is not None:
             sources.append(_texts(named, selection & ~named.nulls))
         if FILE in segment.columns:
-            files.append(_texts(segment.columns[FILE], without))
+            files.append(_texts(segment.columns[FILE], selection if named is None else selection & named.nulls))
     counted = [pc.value_counts(pa.chunked_array(part, pa.large_string())).field("counts") for part in (sources, files) if part]
     return np.concatenate([np.zeros(0, np.int64), *(counts.to_numpy(zero_copy_only=False) for counts in counted)])
 
 
 def _texts(column: Any, selection: Selection) -> pa.Array:
-    texts = column.arrow(None if selection.everything else selection.ids)
-    return texts.cast(pa.large_string())
-
-
-def _word_chart(words: npt.NDArray[np.int32]) -> Figure | None:
-    if not len(words):
-        return None
-    note = f"median {np.median(words):.0f}, mean {words.mean():.1f}; in scripts without spaces, characters"
-    return histogram("caption", "Words a caption", bins_of(words), column=None, unit="words", note=note)
-
-
-def _video_chart(videos: npt.NDArray[np.int64]) -> Figure | None:
-    if not len(videos):
-        return None
-    labels = [f"{low}" if low == high else f"{low}–{high}" if high else f"{low}+" for low, high in PER_VIDEO]
-    counts = np.bincount(np.searchsorted([low for low, _ in PER_VIDEO], videos, side="right") - 1, minlength=len(PER_VIDEO)).tolist()
-    last = max(place for place, count in enumerate(counts) if count) + 1
-    note = f"{len(videos):,} videos; the most clips of one: {int(videos.max()):,}"
-    return steps("clips_per_video", "Clips per source video", labels[:last], counts[:last], note=note)
-
-
-def _missing_chart(index: Corpus, selections: Selections, total: int) -> Figure | None:
-    missing = {name: count for name in index.schema.names if (count := _missing(index, selections, name))}
-    if not missing:
-        return None
-    ranked: Mapping[str, int] = dict(sorted(missing.items(), key=lambda pair: -pair[1]))
-    chart = bars("missing", "Missing values", ranked, column=None, note=f"of {total:,} clips")
-    for row, name in zip(chart["rows"], ranked, strict=False):
-        row["action"] = {"kind": "toggle", "column": name, "value": None}
-    chart["figure"]["data"][0]["customdata"] = [row["action"] for row in chart["rows"]]
-    return chart
-
-
-def _missing(index: Corpus, selections: Selections, name: str) -> int:
-    columns = [segment.columns.get(name) for segment in index.segments]
-    parts = [chosen if column is None else chosen & column.nulls for column, chosen in zip(columns, selections, strict=True)]
-    return sum(part.count for part in parts)
-
-
-def _quarantine_chart(index: Corpus) -> Figure | None:
-    reasons = quarantined.reasons(index)
-    note = f"{sum(reasons.values()):,} clips of the whole index"
-    return bars("quarantine", "Not indexed, by reason", reasons, column=None, note=note) if reasons else None
+    return column.arrow(None if selection.everything else selection.ids).cast(pa.large_string())

@@ -31,7 +31,7 @@ NEVER = ("clip_id", "video", "caption", "youtube_id", "start_s", "end_s", "sourc
 
 Rows = npt.NDArray[np.integer]
 
-_CODING = Coding()  # kept by index, not by page
+CODING = Coding()  # kept by index, not by page
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _facets(index: Index, state: State, ranker: Ranker) -> tuple[Facet, ...]:
     found: dict[str, Rows | None] = {}
     drawn: list[Facet] = []
     for column in _columns(index, chosen):
-        coded = _CODING.of(index, column)
+        coded = CODING.of(index, column)
         if coded is None or not (column in chosen or (coded.varies and _is_useful(column, coded))):
             continue
         where = conditions.without(index, state.where, column)
