@@ -177,7 +177,9 @@ class Ranker:
     def _asked(self, state: State) -> Ranking:
         answer = self._index.answer(question(state, self._inside(state)), DEPTH)
         sentences_alone = not (state.like or state.upload or ((state.up or state.down) and state.pull))
-        best = float(answer.cosines.max()) if sentences_alone and answer.cosines is not None and len(answer.cosines) else None
+        confidence = None
+        if sentences_alone and answer.vector is not None and answer.cosines is not None:
+            confidence = self._background.confidence(answer.vector, float(answer.cosines.max()))
         return Ranking(
             answer.rows,
             answer.scores,
@@ -188,7 +190,7 @@ class Ranker:
             answer.timings_ms,
             answer.skipped,
             answer.parts,
-            None if best is None else self._background.confidence(best),
+            confidence,
         )
 
     def _browsed(self, state: State) -> Ranking:
