@@ -23,8 +23,8 @@ CACHE_S = 3600
 log = logging.getLogger(__name__)
 
 
-def build_page(shelf: Shelf) -> gr.Blocks:
-    """Return the page of an index."""
+def build_page(shelf: Shelf) -> Any:
+    """Return the page of an index, a `gr.Blocks`."""
     with gr.Blocks(title="vidsearch", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_S, CACHE_S)) as page:
         shown: dict[str, Any] = {}
         index = shelf.explorer.index

@@ -38,7 +38,13 @@ def act(index: Index, state: State, action: Action) -> State:
 
 
 def _goto(index: Index, state: State, action: Action) -> State:
-    return State.from_params(str(action["params"]))
+    after = State.from_params(str(action["params"]))
+    if after.where:
+        index.parse(after.where)
+    for clip in (after.clip, *after.like, *after.up, *after.down):
+        if clip:
+            index.row_of(clip)
+    return after
 
 
 def _search(index: Index, state: State, action: Action) -> State:

@@ -38,23 +38,19 @@ def step(explorer: Explorer, before: State, action: Action, *, whole: bool) -> I
     """
     try:
         after = act(explorer.index, before, action)
+        yield from _shown(explorer, None if whole else before, after)
     except VidsearchError as error:
-        after = before if not whole else State()
-        yield before if not whole else after, {"problem": notes.problem(str(error))}
-        if not whole:
-            return
-        yield from _shown(explorer, None, after, keep_problem=True)
-        return
-    yield from _shown(explorer, None if whole else before, after, keep_problem=False)
+        problem = {"problem": notes.problem(str(error))}
+        yield (State() if whole else before), problem
+        if whole:  # a link that says what cannot be: the page opens without it
+            for state, areas in _shown(explorer, None, State()):
+                yield state, areas | problem
 
 
-def _shown(explorer: Explorer, before: State | None, after: State, *, keep_problem: bool) -> Iterator[tuple[State, Areas]]:
-    try:
-        yield after, ({} if keep_problem else {"problem": ""}) | _first(explorer, before, after)
-        if rest := _rest(explorer, before, after):
-            yield after, rest
-    except VidsearchError as error:
-        yield before or after, {"problem": notes.problem(str(error))}
+def _shown(explorer: Explorer, before: State | None, after: State) -> Iterator[tuple[State, Areas]]:
+    yield after, {"problem": "", **_first(explorer, before, after)}
+    if rest := _rest(explorer, before, after):
+        yield after, rest
 
 
 def _first(explorer: Explorer, before: State | None, after: State) -> Areas:

@@ -155,16 +155,10 @@
       yaxis: { ...axis(), type: "category", range: [places - 0.5, -0.5], ticks: "", ticklabelstandoff: 4, showgrid: false },
     });
   }
-  function standingLayout(chart) {
-    const few = chart.rows.length < BARS && chart.figure.layout.xaxis?.type !== "category";
-    const x = { ...axis(), ...chart.figure.layout.xaxis, showgrid: false, nticks: 7, ticks: "outside", ticklen: 4 };
-    if (few && chart.rows.length) Object.assign(x, middleOf(chart));
+  function standingLayout(chart) { // bars stand at 0, 1, 2 …; few of them in the middle, as thick as others
+    const spare = Math.max(0, BARS - chart.rows.length) / 2;
+    const x = { ...axis(), ...chart.figure.layout.xaxis, showgrid: false, ticks: "outside", ticklen: 4, tickangle: 0, range: [-0.5 - spare, chart.rows.length - 0.5 + spare] };
     return frame(chart, { hovermode: "x", xaxis: x, yaxis: { ...axis(), rangemode: "tozero", nticks: 4, tickformat: "~s" } });
-  }
-  function middleOf(chart) { // few bars stand in the middle, as thick as others
-    const [{ x, width }] = chart.figure.data;
-    const spare = ((BARS - x.length) / 2) * width[0];
-    return { range: [x[0] - width[0] / 2 - spare, x.at(-1) + width[0] / 2 + spare] };
   }
 
   // ---- both tabs ----

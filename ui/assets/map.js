@@ -36,6 +36,7 @@ class View {
     this.legend = make("div", { class: "vs-map-legend" });
     this.note = make("p", { class: "vs-map-note" });
     this.groups = make("details", { class: "vs-map-groups" });
+    this.note.textContent = "Placing the clips …";
     element.replaceChildren(this.bar, this.stage, this.legend, this.note, this.groups);
     this.painter = new Painter(this.canvas);
     new ResizeObserver(() => this.painter.resize()).observe(this.stage);

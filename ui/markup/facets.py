@@ -18,7 +18,9 @@ def facets(found: Sequence[Facet]) -> str:
     if not found:
         return '<p class="vs-hint">This index has no column to filter by.</p>'
     scope = f'<p class="vs-hint">Counts of {plural(max(facet.of for facet in found), "clip")}</p>'
-    return scope + "".join(_facet(facet) for facet in found)
+    return scope + "".join(
+        _facet(facet) for facet in found if facet.values or sum(facet.bins) or facet.low is not None or facet.high is not None
+    )
 
 
 def _facet(facet: Facet) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ui.markup.parts import button, clock, icon, number, plural, poster_url
 from ui.ranking import Card, Page
-from ui.state import DEPTH, PAGE_SIZE, State
+from ui.state import PAGE_SIZE, State
 from vidsearch.results import Hit
 
 SAID = ("language", "type")  # of a clip, below its caption
@@ -27,16 +27,10 @@ def headline(state: State, page: Page) -> str:
     found = page.ranking.matching
     if not found:
         return "No clip"
-    if not state.asks:
-        shown = f", the first {DEPTH:,} to browse" if found > DEPTH else ""
-        return f"<b>{plural(found, 'clip')}</b>{shown}"
-    best = f"the best {page.shown:,} of " if page.shown < found else ""
-    videos = f" from <b>{plural(page.shown, 'video')}</b>" if state.group else ""
-    return (
-        f"{best}<b>{plural(found, 'clip')}</b>{videos if not best else ''}, best first"
-        if not state.sort
-        else f"{best}<b>{plural(found, 'clip')}</b>"
-    )
+    reached = len(page.ranking.rows)
+    part = f"the {'best' if state.asks else 'first'} {reached:,} of " if reached < found else ""
+    clips = f"{part}<b>{plural(found, 'clip')}</b>"
+    return f"<b>{plural(page.shown, 'video')}</b> in {clips}" if state.group else clips
 
 
 def _verdict(page: Page) -> str:
