@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 from av.audio.resampler import AudioResampler
 
-from ui._opening import open_container, open_video
+from ui._opening import GRACE_S, MOST_FPS, decoded, open_container, open_video, packets_from_key, streams_of, zero_of
+from vidsearch.decoders._timeline import REORDER_LIMIT
 from vidsearch.errors import DecodeError
 
 LARGEST = (1280, 720)
@@ -22,35 +22,7 @@ LONG_S = 60.0
 QUALITY = {"preset": "veryfast", "crf": "24"}
 SOUND_RATE = 48_000
 TICKS = 90_000  # a second, of what is encoded
-_GRACE_S = 1e-4
-_STEPS_BACK_S = (0, 2, 8, 32)  # an index of decode times can overshoot the presentation time asked for
 _AHEAD_S = 1.0  # that the packets of sound and picture may lie apart in a file
-
-
-def probe(job: dict[str, Any]) -> dict[str, Any]:
-    """Return what `ui.cuts.Probe` holds.
-
-    Args:
-        job: {"root", "video": the file below it, "start_s": of the clip}
-    """
-    with open_video(Path(job["root"]), job["video"]) as file, open_container(file) as container:
-        video, audio = _streams(container)
-        zero = _zero(container)
-        key = next(_from_key([video], container, job["start_s"] + zero), None)
-        if key is None:
-            raise DecodeError("SPAN_EMPTY", "it holds no picture to begin with")
-        rate = video.average_rate or video.guessed_rate
-        return {
-            "container": container.format.name,
-            "video": video.codec_context.codec.canonical_name,
-            "audio": "" if audio is None else audio.codec_context.codec.canonical_name,
-            "pixels": video.codec_context.pix_fmt or "",
-            "fps": float(rate) if rate else 0.0,
-            "zero_s": float(zero),
-            "duration_s": (container.duration or 0) / av.time_base,
-            "key_s": float(key.pts * key.time_base - zero),
-            "turned": _rotation(video, key) != 0,
-        }
 
 
 def cut(job: dict[str, Any]) -> dict[str, Any]:
@@ -73,16 +45,16 @@ class _Clip:
 
     def __init__(self, container: Any, out: Any, job: dict[str, Any]) -> None:
         self.container, self.out, self.sound = container, out, job["audio"]
-        self.video, self.audio = _streams(container)
+        self.video, self.audio = streams_of(container)
         if self.sound == "none":
             self.audio = None
-        zero = _zero(container)
+        zero = zero_of(container)
         self.start, self.end = job["start_s"] + zero, job["end_s"] + zero  # on the file's own clock, seconds
 
     def packets(self) -> Iterator[Any]:
         """Yield the packets of both streams from the key frame before the clip on to its end."""
-        beyond_s = _GRACE_S if self.audio is None else _AHEAD_S
-        for packet in _from_key([self.video, *([self.audio] if self.audio is not None else [])], self.container, self.start):
+        beyond_s = GRACE_S if self.audio is None else _AHEAD_S
+        for packet in packets_from_key([self.video, *([self.audio] if self.audio is not None else [])], self.container, self.start):
             at = packet.dts if packet.dts is not None else packet.pts
             if packet.stream_index == self.video.index and at is not None and at * packet.time_base >= self.end + beyond_s:
                 return
@@ -109,33 +81,48 @@ class _Clip:
         self._finish_sound(sound)
 
     def encode(self) -> None:
-        picture = None
         sound = self._sound_stream()
-        frames = 0
-        for packet in self._until_drained():
-            if packet is not None and packet.stream_index != self.video.index:
+        picture = None
+        held: list[Any] = []  # sound, until both streams are known: the header names them
+        for packet, frame in self._frames():
+            if packet is not None and picture is None:
+                held.append(packet)
+            elif packet is not None:
                 self._encode_sound(packet, sound)
-                continue
-            for frame in _decoded(self.video, packet):
-                if frame.time is None or not self.start - _GRACE_S <= frame.time < self.end - _GRACE_S:
-                    continue
-                picture = picture or self._picture_stream(frame)
-                frames += 1
-                small = frame.reformat(picture.width, picture.height, "yuv420p")
-                small.pts, small.time_base = max(0, round((frame.time - self.start) * TICKS)), Fraction(1, TICKS)
-                small.pict_type = 0
-                self.out.mux(picture.encode(small))
+            elif self.start - GRACE_S <= frame.time < self.end - GRACE_S:
+                if picture is None:
+                    picture = self._picture_stream(frame)
+                    for early in held:
+                        self._encode_sound(early, sound)
+                self._encode_picture(frame, picture)
         if picture is None:
             raise DecodeError("SPAN_EMPTY", "no frame lies in the clip")
         self.out.mux(picture.encode(None))
         self._finish_sound(sound)
 
-    def _until_drained(self) -> Iterator[Any]:
-        yield from self.packets()
-        yield None
+    def _frames(self) -> Iterator[tuple[Any, Any]]:
+        """Yield (packet of sound, None) and (None, frame), whose times ascend."""
+        order = _Order(REORDER_LIMIT if self.container.format.name == "avi" else 0)
+        for packet in self.packets():
+            if packet.stream_index == self.video.index:
+                for frame in decoded(self.video, packet):
+                    yield from ((None, each) for each in order.add(frame))
+            else:
+                yield packet, None
+        for frame in decoded(self.video, None):
+            yield from ((None, each) for each in order.add(frame))
+        yield from ((None, each) for each in order.rest())
+
+    def _encode_picture(self, frame: Any, stream: Any) -> None:
+        small = frame.reformat(stream.width, stream.height, "yuv420p")
+        small.pts, small.time_base = max(0, round((frame.time - self.start) * TICKS)), Fraction(1, TICKS)
+        small.pict_type = 0
+        self.out.mux(stream.encode(small))
 
     def _picture_stream(self, frame: Any) -> Any:
-        rate = self.video.average_rate or self.video.guessed_rate or 25
+        rate = (
+            self.video.average_rate if self.video.average_rate and self.video.average_rate <= MOST_FPS else 25
+        )  # a hint: frames have times
         stream = self.out.add_stream("libx264", rate=rate, options=QUALITY)
         seconds = float(self.end - self.start)
         stream.width, stream.height = fitted(frame.width, frame.height, self.video.sample_aspect_ratio, seconds=seconds)
@@ -156,7 +143,7 @@ class _Clip:
         return self.out.add_stream("aac", rate=SOUND_RATE, layout="stereo")
 
     def _encode_sound(self, packet: Any, stream: Any) -> None:
-        for frame in _decoded(self.audio, packet):
+        for frame in decoded(self.audio, packet):
             if frame.time is None or not self.start <= frame.time < self.end:
                 continue
             if self._samples is None:
@@ -177,6 +164,33 @@ class _Clip:
         self.out.mux(stream.encode(None))
 
 
+class _Order:
+    """Gives frames, which come in the order they are shown, their times in ascending order; AVI has the times of decoding on them."""
+
+    def __init__(self, reach: int) -> None:
+        self._reach = reach
+        self._frames: deque[Any] = deque()
+        self._times: list[int] = []
+
+    def add(self, frame: Any) -> Iterator[Any]:
+        """Take a frame; yield those whose time is known by now."""
+        if frame.pts is None:
+            return
+        self._frames.append(frame)
+        heappush(self._times, frame.pts)
+        if len(self._frames) > self._reach:
+            yield self._next()
+
+    def rest(self) -> Iterator[Any]:
+        while self._frames:
+            yield self._next()
+
+    def _next(self) -> Any:
+        frame = self._frames.popleft()
+        frame.pts = heappop(self._times)
+        return frame
+
+
 def fitted(width: int, height: int, sample_aspect: Fraction | None, *, seconds: float) -> tuple[int, int]:
     """Return the even width and height, in square pixels, at which a picture is encoded: not larger than it is, or than allowed."""
     if sample_aspect and 0.1 < sample_aspect < 10:
@@ -185,49 +199,3 @@ def fitted(width: int, height: int, sample_aspect: Fraction | None, *, seconds: 
     long, short = max(most), min(most)
     share = min(1.0, long / max(width, height), short / min(width, height))
     return max(2, 2 * round(width * share / 2)), max(2, 2 * round(height * share / 2))
-
-
-def _streams(container: Any) -> tuple[Any, Any]:
-    """Return the video's stream and that of its sound, None where there is none that can be decoded."""
-    audio = container.streams.best("audio")
-    return container.streams.best("video"), audio if audio is not None and audio.codec_context is not None else None
-
-
-def _zero(container: Any) -> Fraction:
-    return Fraction(container.start_time or 0, av.time_base)
-
-
-def _from_key(streams: list[Any], container: Any, time_s: float) -> Iterator[Any]:
-    """Yield packets of streams from the last key frame of the first on that is shown at a time or earlier, else from its first."""
-    video = streams[0]
-    tick = math.floor((time_s + _GRACE_S) / video.time_base)
-    for step_s in (*_STEPS_BACK_S, None):
-        with suppress(av.error.FFmpegError):  # nothing there to seek to
-            if step_s is None:
-                container.seek(0)
-            else:
-                container.seek(tick - int(step_s / video.time_base), stream=video)
-        packets = (packet for packet in container.demux(streams) if packet.size)
-        pictures = (packet for packet in packets if packet.stream_index == video.index)
-        key = next((packet for packet in pictures if packet.is_keyframe and packet.pts is not None), None)
-        if key is not None and (key.pts <= tick or step_s is None):
-            yield key
-            yield from packets
-            return
-
-
-def _decoded(stream: Any, packet: Any) -> list[Any]:
-    """Return the frames that come of a packet, None drains; of a damaged one none."""
-    try:
-        frames: list[Any] = stream.codec_context.decode(packet)
-    except MemoryError:  # FFmpeg's is both
-        raise
-    except av.error.FFmpegError:
-        return []
-    return frames
-
-
-def _rotation(video: Any, key: Any) -> int:
-    """Return how many degrees the picture is to be turned by."""
-    frames = [*_decoded(video, key), *_decoded(video, None)]
-    return int(frames[0].rotation) if frames else 0

@@ -25,8 +25,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from ui._cutting import cut, probe
+from ui._cutting import cut
 from ui._picturing import poster
+from ui._probing import probe
 from vidsearch.errors import DecodeError, VidsearchError
 
 MEMORY_BYTES = 3 << 30  # of address space: frames of 8192 x 8192 pixels, several at a time

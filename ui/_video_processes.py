@@ -33,6 +33,7 @@ class VideoProcesses:
         self._timeout_s, self._wait_s = timeout_s, wait_s
         self._places: LifoQueue[_Child | None] = LifoQueue()  # None: a place whose process is still to be started
         self._count = count
+        self._children: set[_Child] = set()
         self._closed = threading.Event()
         for _ in range(count):
             self._places.put(None)
@@ -44,7 +45,7 @@ class VideoProcesses:
             while len(taken) < self._count:
                 taken.append(self._places.get_nowait())
         for child in taken:
-            self._places.put(child or _Child())
+            self._places.put(child or self._started())
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
         """Have a job done, as `ui._video_child` knows it, and return its result.
@@ -53,41 +54,44 @@ class VideoProcesses:
             DecodeError: it cannot be done: "TIMEOUT", "CRASH", "BUSY", or a reason of the decoders.
         """
         try:
-            child = self._places.get(timeout=self._wait_s)
+            child: _Child | None = self._places.get(timeout=self._wait_s)
         except Empty:
             raise DecodeError("BUSY", "too many videos are being read; try again") from None
+        keep = False
         try:
-            if child is None:
-                child = _Child()
+            if self._closed.is_set():
+                raise DecodeError("BUSY", "the page is being closed")
+            child = child or self._started()
             answer = child.ask(job, self._timeout_s)
-            if child.jobs >= JOBS_PER_PROCESS:
-                child.end()
-                child = None
-        except BaseException:
-            if child is not None:
-                child.end()
-            child = None
-            raise
+            keep = child.jobs < JOBS_PER_PROCESS and not self._closed.is_set()
         finally:
-            if self._closed.is_set() and child is not None:
-                child.end()
-                child = None
-            self._places.put(child)
+            if child is not None and not keep:
+                self._end(child)
+            self._places.put(child if keep else None)
         if "reason" in answer:
             raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
         return answer
 
     def close(self) -> None:
-        """End every process that is idle; one at work ends with its job."""
+        """End every process, whatever it is doing; who waits for one is told that it crashed."""
         self._closed.set()
-        taken: list[_Child | None] = []
+        for child in list(self._children):
+            child.kill()
         with suppress(Empty):
-            while True:
-                taken.append(self._places.get_nowait())
-        for child in taken:
-            if child is not None:
-                child.end()
-            self._places.put(None)
+            for _ in range(self._count):
+                idle = self._places.get_nowait()
+                if idle is not None:
+                    self._end(idle)
+                self._places.put(None)
+
+    def _started(self) -> _Child:
+        child = _Child()
+        self._children.add(child)
+        return child
+
+    def _end(self, child: _Child) -> None:
+        child.end()
+        self._children.discard(child)
 
 
 class _Child:
@@ -138,10 +142,13 @@ class _Child:
             raise ValueError("an answer that is none")
         return answer
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def end(self) -> None:
+        self._process.kill()
         self._lines.close()
         self._connection.close()
-        self._process.kill()
         self._process.wait()
 
 

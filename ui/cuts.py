@@ -8,7 +8,7 @@ from typing import Literal
 Way = Literal["direct", "copy", "encode"]
 
 FARTHEST_KEY_S = 12.0  # that much is decoded before a clip is seen; more is not played at once
-LATEST_ZERO_S = 0.1  # a file whose times begin later is played by cuts: browsers differ in where its second 0 is
+LATEST_ZERO_S = 0.02  # a file whose times begin later is played by cuts: browsers do not count from its first instant
 MOST_SECONDS = 600.0  # of a cut
 MIME = {
     "mp4": "video/mp4", "m4v": "video/mp4", "mov": "video/mp4", "webm": "video/webm", "ogv": "video/ogg", "ogg": "video/ogg",
@@ -39,6 +39,7 @@ class Probe:
         duration_s: of the video, 0 where unknown.
         key_s: where the key frame lies from which the clip is decoded, seconds from the first instant.
         turned: it is to be shown rotated.
+        timed: its packets say when they are decoded, as those of a live recording may not.
     """
 
     container: str
@@ -50,6 +51,7 @@ class Probe:
     duration_s: float
     key_s: float
     turned: bool
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def plan(probe: Probe, suffix: str, start_s: float, *, packed: bool = False) -> 
     )
     if as_named and abs(probe.zero_s) <= LATEST_ZERO_S and not packed:
         return Plan("direct")
-    if probe.turned or "avi" in probe.container:  # what AVI says of times is the order of decoding
+    if probe.turned or not probe.timed or "avi" in probe.container:  # AVI knows no times of showing
         return Plan("encode", audio="encode" if probe.audio else "none")
     form: Literal["mp4", "webm"] = "webm" if fits_webm and (probe.video == "vp8" or not fits_mp4) else "mp4"
     if form == "mp4" and probe.video not in _OF_MP4[0]:

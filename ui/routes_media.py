@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ui._ranges import Stretch, Unsatisfiable, read_range
-from ui.media import Media, NoMediaError, Opened
+from ui.media import POSTER_WIDTHS, Media, NoMediaError, Opened
 from vidsearch.errors import QueryError, VidsearchError
 
 CHUNK_BYTES = 256 << 10
@@ -22,6 +22,8 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "sa
 KEEP = {"Cache-Control": "private, max-age=300", **SAFE}
 ASK_AGAIN = {"Cache-Control": "no-store", **SAFE}
 WAITERS, READERS = 16, 8  # threads that wait for posters and cuts, and that read files: a slow cut holds up no video
+
+WIDTHS = {str(width): width for width in POSTER_WIDTHS}
 
 T = TypeVar("T")
 
@@ -42,8 +44,10 @@ def media_routes(current: Callable[[], Media]) -> APIRouter:
 
     @router.api_route("/poster/{clip_id:path}", methods=["GET", "HEAD"])
     async def poster(request: Request, clip_id: str) -> Response:
-        width = request.query_params.get("w", "320")
-        return await send(request, clip_id, lambda name: current().poster(name, int(width) if width.isdecimal() and len(width) < 6 else 0))
+        width = WIDTHS.get(request.query_params.get("w", "320"))
+        if width is None:
+            return _refusal(400, f"w is one of {', '.join(WIDTHS)}")
+        return await send(request, clip_id, lambda name: current().poster(name, width))
 
     @router.api_route("/video/{clip_id:path}", methods=["GET", "HEAD"])
     async def video(request: Request, clip_id: str) -> Response:
@@ -67,8 +71,8 @@ async def _found(waiters: Executor, clip_id: str, find: Callable[[str], T]) -> T
         return _refusal(404, "no such clip")
     try:
         return await asyncio.get_running_loop().run_in_executor(waiters, find, clip_id)
-    except QueryError as error:
-        return _refusal(404, "no such clip" if str(error).startswith("no clip") else str(error))
+    except QueryError:
+        return _refusal(404, "no such clip")
     except NoMediaError as error:
         return _refusal(404, str(error))
     except (VidsearchError, OSError):
