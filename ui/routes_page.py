@@ -76,7 +76,7 @@ def page_routes(explorer: Callable[[], Explorer], assets: Path, scratch: Path) -
         exports[token] = written.path
         while len(exports) > KEPT_EXPORTS:
             exports.pop(next(iter(exports))).unlink(missing_ok=True)
-        return JSONResponse({"url": f"/export/{token}", "name": written.path.name, "rows": written.rows})
+        return JSONResponse({"url": f"/export/{token}", "name": written.path.name, "rows": written.rows, "missing": written.missing})
 
     @router.get("/export/{token}")
     async def exported(token: str) -> Response:

@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 
+from ui import uploads
 from ui.explorer import Shelf
 from ui.media import default_cache
 from ui.routes_data import data_routes
@@ -26,7 +27,8 @@ from vidsearch.errors import UsageError
 
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which the page may be asked for: no other site can point its own name here
-BODY_BYTES = 1 << 20  # of what the page sends, files dropped in aside
+BODY_BYTES = 1 << 20  # of what the page sends
+LARGE = {"/upload": uploads.MAX_BYTES, "/export": 8 << 20}  # but here: a file; the ids of a full cart
 ASSETS = Path(__file__).parent / "assets"
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
@@ -110,8 +112,9 @@ def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
 async def _guard(request: Request, answer: Next) -> Response:
     """Refuse large bodies, and tell the browser to load nothing from elsewhere."""
     length = request.headers.get("content-length", "0")
-    if request.url.path != "/upload" and (not length.isdecimal() or int(length) > BODY_BYTES):
-        return JSONResponse({"error": f"a request of {length} bytes; {BODY_BYTES:,} are allowed"}, status_code=413)
+    limit = LARGE.get(request.url.path, BODY_BYTES)
+    if not length.isdecimal() or int(length) > limit:
+        return JSONResponse({"error": f"a request of {length:.20} bytes; {limit:,} are allowed here"}, status_code=413)
     response = await answer(request)
     for name, value in (("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")):
         response.headers.setdefault(name, value)

@@ -364,7 +364,8 @@
     said.textContent = "Writing the file …";
     try {
       const answer = await post("/export", JSON.stringify({ ...what, form: $("#vs-form").value }), { "Content-Type": "application/json" });
-      said.textContent = `${answer.rows.toLocaleString("en")} clips: ${answer.name}`;
+      const lost = answer.missing ? `; ${answer.missing.toLocaleString("en")} of those selected are no longer in the index` : "";
+      said.textContent = `${answer.rows.toLocaleString("en")} clips: ${answer.name}${lost}`;
       Object.assign(document.createElement("a"), { href: answer.url, download: answer.name }).click();
     } catch (error) {
       said.textContent = error.message;
