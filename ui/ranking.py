@@ -111,10 +111,13 @@ class Ranker:
     Args:
         index: what is asked.
         inside: the rows within a state's lasso; None where it has none.
+
+    Attributes:
+        index, inside: as they were given.
     """
 
     def __init__(self, index: Index, inside: Callable[[State], Rows | None] = lambda state: None) -> None:
-        self._index, self._inside = index, inside
+        self.index, self.inside = index, inside
         self._background = Background(index)
         self._kept: OrderedDict[object, Ranking] = OrderedDict()
         self._lock = threading.RLock()
@@ -145,28 +148,28 @@ class Ranker:
     def page(self, state: State) -> Page:
         """Return the page of a state, sorted and grouped as it says."""
         with self._lock:
-            return self._settled(lambda: self._index.answered(lambda: self._page(state)))
+            return self._settled(lambda: self.index.answered(lambda: self._page(state)))
 
     def score_of(self, state: State, clip_id: str) -> Score | None:
         """Return how a clip answers the question, be it among the ranked ones or not; None where that is not known."""
         with self._lock:
-            return self._settled(lambda: self._index.answered(lambda: self._score_of(state, clip_id)))
+            return self._settled(lambda: self.index.answered(lambda: self._score_of(state, clip_id)))
 
     def _settled(self, ask: Callable[[], T]) -> T:
         """Ask again when a damaged segment was left out meanwhile: rows have other numbers since."""
         while True:
-            known = self._index.skipped
+            known = self.index.skipped
             try:
                 answer = ask()
             except QueryError:
-                if self._index.skipped == known:
+                if self.index.skipped == known:
                     raise
                 continue
-            if self._index.skipped == known:
+            if self.index.skipped == known:
                 return answer
 
     def _ranked(self, state: State) -> Ranking:
-        key = asked_part(state), self._index.skipped
+        key = asked_part(state), self.index.skipped
         if key not in self._kept:
             self._kept[key] = self._asked(key[0]) if asks(state) else self._browsed(key[0])
             if len(self._kept) > KEPT:
@@ -175,7 +178,7 @@ class Ranker:
         return self._kept[key]
 
     def _asked(self, state: State) -> Ranking:
-        answer = self._index.answer(question(state, self._inside(state)), DEPTH)
+        answer = self.index.answer(question(state, self.inside(state)), DEPTH)
         sentences_alone = not (state.like or state.upload or ((state.up or state.down) and state.pull))
         confidence = None
         if sentences_alone and answer.vector is not None and answer.cosines is not None:
@@ -198,17 +201,17 @@ class Ranker:
         selections = self._selected(state)
         matching, order = sum(selection.count for selection in selections), _order(state)
         if order is None:
-            rows = _first_rows(self._index, selections, DEPTH)
+            rows = _first_rows(self.index, selections, DEPTH)
         else:
-            rows = _first_rows(self._index, selections, matching)
-            rows = rows[by_column(self._index, rows, order, DEPTH)]
+            rows = _first_rows(self.index, selections, matching)
+            rows = rows[by_column(self.index, rows, order, DEPTH)]
         timings = {"filter": round((time.perf_counter() - started) * 1000, 3)}
-        parts = tuple(self._index.explain_filter(state.where)) if state.where and not matching and len(self._index) else ()
-        return Ranking(rows, None, None, None, matching, None, timings, self._index.skipped, parts)
+        parts = tuple(self.index.explain_filter(state.where)) if state.where and not matching and len(self.index) else ()
+        return Ranking(rows, None, None, None, matching, None, timings, self.index.skipped, parts)
 
     def _selected(self, state: State) -> list[Selection]:
-        selections, within = self._index.select(state.where or None), self._inside(state)
-        return selections if within is None else self._index.narrow(selections, within)
+        selections, within = self.index.select(state.where or None), self.inside(state)
+        return selections if within is None else self.index.narrow(selections, within)
 
     def _page(self, state: State) -> Page:
         ranking = self._ranked(state)
@@ -222,10 +225,10 @@ class Ranker:
         """Return the places of the ranking's rows that have a card, in the order shown, and how many clips each stands for."""
         places, order = np.arange(len(ranking.rows)), _order(state)
         if asks(state) and order is not None:
-            places = by_column(self._index, ranking.rows, order, len(ranking.rows))
+            places = by_column(self.index, ranking.rows, order, len(ranking.rows))
         if not state.group:
             return places, np.ones(len(places), np.int64)
-        videos = numbered(sources_of(self._index, ranking.rows[places]).videos)
+        videos = numbered(sources_of(self.index, ranking.rows[places]).videos)
         _, first, members = np.unique(videos, return_index=True, return_counts=True)
         return places[first], members
 
@@ -233,7 +236,7 @@ class Ranker:
         rows = ranking.rows[places]
         scores = np.zeros(len(rows), np.float32) if ranking.scores is None else ranking.scores[places]
         percentiles = self._percentiles(ranking, None if ranking.cosines is None else ranking.cosines[places])
-        hits = [hit_of(int(place) + 1, score, row) for place, score, row in zip(places, scores, self._index.take(rows), strict=True)]
+        hits = [hit_of(int(place) + 1, score, row) for place, score, row in zip(places, scores, self.index.take(rows), strict=True)]
         shares = [None] * len(rows) if percentiles is None else percentiles.tolist()
         return tuple(Card(*card) for card in zip(rows.tolist(), hits, shares, members.tolist(), strict=True))
 
@@ -245,13 +248,13 @@ class Ranker:
     def _score_of(self, state: State, clip_id: str) -> Score | None:
         if not asks(state):
             return None
-        ranking, row = self._ranked(state), self._index.row_of(clip_id)
+        ranking, row = self._ranked(state), self.index.row_of(clip_id)
         place = np.flatnonzero(ranking.rows == row)
         if len(place) and ranking.scores is not None:
             score = float(ranking.scores[place[0]])
             percentiles = self._percentiles(ranking, None if ranking.cosines is None else ranking.cosines[place])
         elif state.mode == "vectors" and ranking.vector is not None:
-            cosine = self._index.vectors_of([row]) @ ranking.vector
+            cosine = self.index.vectors_of([row]) @ ranking.vector
             score, percentiles = float(cosine[0]), self._percentiles(ranking, cosine)
         else:
             return None

@@ -28,6 +28,7 @@ from vidsearch.results import Certificate
 from vidsearch.selection import WORD_ROWS, Selection
 from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage.lookup import find
 from vidsearch.storage.manifest import Manifest, SegmentRef
 from vidsearch.storage.segment import Segment, open_segment
 from vidsearch.storage.template import read_template
@@ -372,6 +373,17 @@ class Corpus:
             if found.count:
                 return int(self.offsets[number]) + int(found.ids[0])
         raise QueryError(f"no clip {clip_id!r} in {self.root}; clip ids are the first column of `vidsearch query --format ids`")
+
+    def rows_of(self, clip_ids: Sequence[str]) -> Rows:
+        """Return the rows of clips (m,), in their order, each once; ids that no clip has are passed over."""
+        self.check()
+        names = list(dict.fromkeys(clip_ids))
+        rows = np.full(len(names), -1, dtype=np.int64)
+        for number, found in enumerate(find(self.segments, "clip_id", names)):
+            places = np.flatnonzero(found >= 0)
+            places = places[self.alive[number].mask[found[places]]]
+            rows[places] = found[places] + self.offsets[number]
+        return rows[rows >= 0]
 
     def read_columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Yield those columns, a table a segment, with one schema for all; deleted rows included."""

@@ -36,6 +36,7 @@ class ExportFormat(StrEnum):
     jsonl = "jsonl"
     webdataset = "webdataset"
     ids = "ids"
+    internvid = "internvid"
 
 
 class DiffFormat(StrEnum):
@@ -82,7 +83,7 @@ def export(
 
 
 def replay(
-    recipe: Annotated[Path, typer.Argument(help="FILE.recipe.json, as an export leaves it beside FILE.")],
+    recipe: Annotated[Path, typer.Argument(help="FILE.recipe.json, or a Parquet file or an archive from the page, which hold theirs.")],
     out: OutOption,
     index: Annotated[Path | None, typer.Option("--index", help="Index folder. Without it: the one the recipe names.")] = None,
     media_root: MediaOption = None,
@@ -188,7 +189,8 @@ def _export(index: Index, subset: Subset, out: Path, form: str, media_root: Path
 
 
 def _tell(done: Exported, out: Path) -> None:
-    media = "".join(f", {number:,} videos {what}" for what, number in sorted(done.media.items(), reverse=True))
+    of = "rows" if "named by their file" in done.media else "videos"
+    media = "".join(f", {number:,} {of} {what}" for what, number in sorted(done.media.items(), reverse=True))
     typer.echo(f"{done.rows:,} clips written to {out}{media}; recipe: {out}.recipe.json", err=True)
 
 

@@ -27,6 +27,7 @@ ROWS_AT_ONCE = 8192
 Scores = npt.NDArray[np.float32]
 Records = Sequence[dict[str, Any]]
 Sink = Callable[[Records], None]  # takes the next rows
+Stamp = Callable[[], dict[str, str]]  # what a file says of itself, asked for when all rows are written
 
 
 @dataclass
@@ -83,17 +84,20 @@ def export_schema(corpus: Corpus, *, scored: bool) -> pa.Schema:
     return pa.schema([*(scores if scored else []), *own])
 
 
-def open_sink(path: Path, form: str, schema: pa.Schema) -> AbstractContextManager[Sink]:
+def open_sink(path: Path, form: str, schema: pa.Schema, *, stamp: Stamp = dict) -> AbstractContextManager[Sink]:
     """Open a file that must not be there yet, and give what writes rows to it; it has its name only when the block has ended well.
 
     Args:
         path: the file.
         form: "parquet", "csv", "jsonl" or "ids".
         schema: columns of the rows.
+        stamp: gives the file's metadata, for "parquet", which alone has a place for it.
     """
-    makers = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl, "ids": _ids}
+    makers = {"csv": _csv, "jsonl": _jsonl, "ids": _ids}
+    if form == "parquet":
+        return _parquet(path, schema, stamp)
     if form not in makers:
-        raise UsageError(f"unknown format {form!r}; choose from {', '.join(makers)}")
+        raise UsageError(f"unknown format {form!r}; choose from parquet, {', '.join(makers)}")
     return makers[form](path, schema)
 
 
@@ -126,11 +130,12 @@ def refuse_existing(path: Path) -> None:
 
 
 @contextmanager
-def _parquet(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+def _parquet(path: Path, schema: pa.Schema, stamp: Stamp) -> Iterator[Sink]:
     import pyarrow.parquet as pq
 
     with new_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         yield lambda records: writer.write_table(pa.Table.from_pylist(list(records), schema=schema))
+        writer.add_key_value_metadata(stamp())
 
 
 @contextmanager

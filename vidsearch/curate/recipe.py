@@ -1,8 +1,9 @@
-"""What an export was made of, so that it can be made again: FILE.recipe.json beside FILE."""
+"""What an export was made of, so that it can be made again: FILE.recipe.json beside FILE, and in the metadata of a Parquet file."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vidsearch import __version__
-from vidsearch.curate.export import Exported, Scores, Sink, export_rows, export_schema, new_file, open_sink, refuse_existing
+from vidsearch.curate.export import Exported, Scores, Sink, Stamp, export_rows, export_schema, new_file, open_sink, refuse_existing
 from vidsearch.curate.scan import draw_rows, row_blocks
 from vidsearch.engine import Index
 from vidsearch.errors import InputNotFoundError, UsageError
@@ -21,8 +22,10 @@ from vidsearch.storage import files, seal
 from vidsearch.storage.manifest import MANIFESTS
 
 RECIPE_VERSION = 1
+MAX_BYTES = 1 << 28  # of a recipe in an archive
 SUFFIX = ".recipe.json"
-FORMATS = ("parquet", "csv", "jsonl", "webdataset", "ids")
+METADATA = "vidsearch.recipe"  # its key in a Parquet file
+FORMATS = ("parquet", "csv", "jsonl", "webdataset", "ids", "internvid")
 UNFIT = ("then", "group", "sort", "cursor", "diverse")  # fields of a query that shape a page, not a subset
 
 
@@ -33,6 +36,7 @@ class Subset:
     Attributes:
         query: ranks them; its `k` has no meaning here. None takes all that pass the filter, in the order of their rows.
         where: the filter, when there is no query.
+        ids: only these clips, in this order when there is no query; those that the index does not have are passed over.
         top: so many of the best; None takes all that reach the query's `min_score`.
         sample: so many, drawn at random from what would be exported; they keep its order.
         seed: of the sample.
@@ -43,6 +47,7 @@ class Subset:
     top: int | None = None
     sample: int | None = None
     seed: int = 0
+    ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("top", self.top), ("sample", self.sample)):
@@ -55,13 +60,16 @@ class Subset:
         for name in UNFIT:
             if getattr(self.query, name) not in ((), None):
                 raise UsageError(f"{name} shapes a page of hits; it has no meaning for an export")
+        if self.query.within is not None:
+            raise UsageError("within names rows of one version of the index; name the clips with ids, which every version has")
         if self.top is None and self.query.min_score is None:
             raise UsageError("a query ranks every clip that passes; say how many with top, or from which score on with min-score")
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from the defaults."""
         query = None if self.query is None else {name: value for name, value in self.query.to_json().items() if name != "k"}
-        values = {"query": query, "where": self.where, "top": self.top, "sample": self.sample}
+        ids = None if self.ids is None else list(self.ids)
+        values = {"query": query, "where": self.where, "top": self.top, "sample": self.sample, "ids": ids}
         return {name: value for name, value in values.items() if value is not None} | {"seed": self.seed}
 
     @classmethod
@@ -70,7 +78,10 @@ class Subset:
         where, top, sample, seed = (values.get(name) for name in ("where", "top", "sample", "seed"))
         if not (isinstance(where, str | None) and isinstance(top, int | None) and isinstance(sample, int | None) and isinstance(seed, int)):
             raise UsageError("a subset holds a query, where (text), top, sample and seed (whole numbers)")
-        return cls(query, where, top, sample, seed)
+        ids = values.get("ids")
+        if not (ids is None or (isinstance(ids, list) and all(isinstance(name, str) for name in ids))):
+            raise UsageError("the ids of a subset are a list of texts")
+        return cls(query, where, top, sample, seed, None if ids is None else tuple(ids))
 
 
 @dataclass(frozen=True)
@@ -112,41 +123,57 @@ def export(index: Index, subset: Subset, path: Path, form: str, *, media_root: P
     """
     refuse_existing(recipe_path(path))
     media: dict[str, int] = {}
+    written: list[Recipe] = []
     schema = export_schema(index, scored=subset.query is not None)
-    with _open(path, form, schema, media_root, media) as sink:
+    with _open(path, form, schema, media_root, media, lambda: {METADATA: text_of(written[0])}) as sink:
         done = export_rows(index, chosen_rows(index, subset), sink)
+        space = {"id": index.space.id, "model": index.space.model}
+        written.append(Recipe(subset, form, _identity(index), space, done.rows, done.ids_sha256, __version__))
     done.media = media
-    recipe = Recipe(
-        subset, form, _identity(index), {"id": index.space.id, "model": index.space.model}, done.rows, done.ids_sha256, __version__
-    )
     with new_file(recipe_path(path)) as file:
-        file.write((json.dumps(recipe.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
-    return done, recipe
+        file.write(text_of(written[0]).encode())
+    return done, written[0]
 
 
-def _open(path: Path, form: str, schema: Any, media_root: Path | None, media: dict[str, int]) -> AbstractContextManager[Sink]:
-    if form != "webdataset":
-        return open_sink(path, form, schema)
-    from vidsearch.curate.webdataset import open_shards
+def text_of(recipe: Recipe) -> str:
+    """Return what stands in a recipe's file."""
+    return json.dumps(recipe.to_json(), indent=2, ensure_ascii=False) + "\n"
 
-    return open_shards(path, media_root=media_root, media=media)
+
+def _open(path: Path, form: str, schema: Any, media_root: Path | None, media: dict[str, int], stamp: Stamp) -> AbstractContextManager[Sink]:
+    if form == "webdataset":
+        from vidsearch.curate.webdataset import open_shards
+
+        return open_shards(path, media_root=media_root, media=media)
+    if form == "internvid":
+        from vidsearch.curate.internvid import open_lines
+
+        return open_lines(path, media=media)
+    return open_sink(path, form, schema, stamp=stamp)
 
 
 def chosen_rows(index: Index, subset: Subset) -> Iterator[tuple[Any, Scores | None]]:
     """Yield the rows of a subset in order, with scores where there is a query."""
-    if subset.query is None:
-        selections = index.select(subset.where)
-        if subset.sample is not None:
-            yield draw_rows(index, selections, subset.sample, seed=subset.seed), None
-            return
-        for rows in row_blocks(index, selections):
+    named = None if subset.ids is None else index.rows_of(subset.ids)
+    if subset.query is not None:
+        rows, scores = index.rank(replace(subset.query, exact=True, within=named), subset.top)
+        kept = _drawn(len(rows), subset)
+        yield rows[kept], scores[kept]
+    elif named is not None:
+        rows = named[np.concatenate([selection.mask for selection in index.select(subset.where)])[named]] if len(named) else named
+        yield rows[_drawn(len(rows), subset)], None
+    elif subset.sample is not None:
+        yield draw_rows(index, index.select(subset.where), subset.sample, seed=subset.seed), None
+    else:
+        for rows in row_blocks(index, index.select(subset.where)):
             yield rows, None
-        return
-    rows, scores = index.rank(replace(subset.query, exact=True), subset.top)
-    if subset.sample is not None:
-        kept = np.sort(np.random.default_rng(subset.seed).choice(len(rows), size=min(subset.sample, len(rows)), replace=False))
-        rows, scores = rows[kept], scores[kept]
-    yield rows, scores
+
+
+def _drawn(count: int, subset: Subset) -> Any:
+    """Return the places of the rows that are drawn, in order; all where there is no sample."""
+    if subset.sample is None:
+        return slice(None)
+    return np.sort(np.random.default_rng(subset.seed).choice(count, size=min(subset.sample, count), replace=False))
 
 
 def recipe_path(path: Path) -> Path:
@@ -155,20 +182,40 @@ def recipe_path(path: Path) -> Path:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; one that is damaged or of a newer vidsearch raises UsageError."""
+    """Read a recipe, from its own file, or from a Parquet file or a ZIP archive that holds it.
+
+    One that is damaged, or of a newer vidsearch, raises UsageError.
+    """
     if not path.is_file():
         raise InputNotFoundError(f"no recipe {path}")
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(_recipe_text(path))
         if values["recipe"] != RECIPE_VERSION:
             raise UsageError(f"{path}: recipe version {values['recipe']!r}, this vidsearch reads {RECIPE_VERSION}; upgrade vidsearch")
         subset = Subset.from_json(values["subset"])
         rest = {name: values[name] for name in ("format", "index", "space", "rows", "ids_sha256", "vidsearch")}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"{path} is not a recipe of `vidsearch export` ({error!r:.100})") from error
+        raise UsageError(f"{path} is not a recipe of `vidsearch export`, nor holds one ({error!r:.100})") from error
     return Recipe(subset, **rest)
+
+
+def _recipe_text(path: Path) -> bytes:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PAR1":
+        import pyarrow.parquet as pq
+
+        found: bytes = (pq.read_metadata(path).metadata or {})[METADATA.encode()]
+        return found
+    if start[:2] == b"PK":
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(SUFFIX))
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise UsageError(f"{path}: its recipe has more than {MAX_BYTES:,} bytes")
+            return archive.read(name)
+    return path.read_bytes()
 
 
 def differences(recipe: Recipe, index: Index) -> list[str]:
