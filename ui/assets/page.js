@@ -225,6 +225,7 @@
     const seek = $(".vs-seek", element);
     const now = $("[data-now]", element);
     const show = () => {
+      if (!video.isConnected) return; // the panel was drawn anew; what is gone still tells that it stopped
       const at = Math.min(Math.max(video.currentTime - start, 0), end - start);
       seek.value = String(Math.round((1000 * at) / Math.max(end - start, 0.001)));
       now.textContent = clock(at);
