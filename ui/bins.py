@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_BINS = 24  # besides the outer ones
-TAIL = 0.01  # share of the values at either end that may lie in an outer bin
-FAR = 2.0  # so many times as wide as the rest is the whole, where there are outer bins
+TAILS = (0.01, 0.05, 0.1)  # shares of the values at either end that may lie in an outer bin, the smallest that will do
+MIDDLE = 12.0  # it will do where all bins together are at most so many times as wide as the middle half of the values
+FAR = 2.0  # outer bins are worth it where the whole is so many times as wide as the rest
 FINEST = 1e-12  # of the numbers themselves: steps that a float can tell apart
 DAY_S = 86_400
 
@@ -40,7 +41,10 @@ def core(least: float, greatest: float, sample: npt.NDArray[Any]) -> Span:
         least, greatest: of all values.
         sample: (n,) some of them, without NaN and infinity.
     """
-    low, high = (float(end) for end in np.quantile(sample.astype(np.float64), (TAIL, 1 - TAIL)))
+    values = sample.astype(np.float64)
+    spans = [(float(low), float(high)) for low, high in (np.quantile(values, (tail, 1 - tail)) for tail in (*TAILS, 0.25))]
+    middle = spans.pop()
+    low, high = next((span for span in spans if span[1] - span[0] <= MIDDLE * (middle[1] - middle[0])), spans[0])
     return (low, high) if 0 < (high - low) * FAR < greatest - least else (least, greatest)
 
 

@@ -22,6 +22,7 @@ from vidsearch.filters.tree import And, Compare, Filter, IsNull, OneOf, Or, Valu
 
 SHOWN_VALUES = 4  # in a chip
 BEYOND = 1e39  # what is infinite in single precision
+YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years that can be written, 1 to 9999
 
 Kind = Literal["number", "time", "other"]
 

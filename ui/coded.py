@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from ui.bins import DAY_S, core, number_edges, time_edges
-from ui.choices import canonical, kind_of
+from ui.choices import YEARS, canonical, kind_of
 from vidsearch.corpus import Corpus
 from vidsearch.filters.tree import Value
 from vidsearch.selection import Mask
@@ -25,8 +25,7 @@ from vidsearch.selection import Mask
 FEW_VALUES = 12  # whole numbers and dates of no more values are listed, not binned
 NEAR = 10_000  # from the least to the greatest of them
 SAMPLE = 50_000  # values whose quantiles are taken
-HUGE = 1e300  # numbers beyond lie in no bin, as infinity does
-YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years that can be written, 1 to 9999
+HUGE = 1e305  # numbers beyond lie in no bin, as infinity does
 
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
 
@@ -195,7 +194,8 @@ def _edges(seen: npt.NDArray[Any], column_type: pa.DataType) -> tuple[float, ...
         ticks, seconds = _rate(column_type)
         least, greatest = least * seconds // ticks, greatest * seconds // ticks
         inner = core(least, greatest, sample.astype(np.float64) * (seconds / ticks))
-        return time_edges(least, greatest, inner, shortest_s=DAY_S if types.is_date(column_type) else 1)
+        edges = time_edges(least, greatest, inner, shortest_s=DAY_S if types.is_date(column_type) else 1)
+        return tuple(float(min(max(edge, YEARS[0]), YEARS[1])) for edge in edges)
     whole = types.is_integer(column_type)
     edges = number_edges(least, greatest, core(least, greatest, sample), whole=whole)
     return tuple(sorted({edge if whole else float(canonical(edge, column_type)) for edge in edges}))

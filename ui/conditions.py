@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from ui.choices import Bound, Choice, canonical, kind_of, read
+import pyarrow as pa
+from pyarrow import types
+
+from ui.choices import YEARS, Bound, Choice, canonical, kind_of, read
 from vidsearch.corpus import Corpus
 from vidsearch.errors import FilterError
 from vidsearch.filters.tree import And, Compare, Filter, Value
@@ -73,10 +76,13 @@ def set_range(corpus: Corpus, where: str, column: str, low: End, high: End) -> s
     None leaves an end open. Rows without a value stay wanted if they were, as long as there is a range.
     """
     _check_known(corpus, column)
-    kind = kind_of(corpus.schema.field(column).type)
-    if kind == "other":
+    column_type = corpus.schema.field(column).type
+    if kind_of(column_type) == "other":
         raise FilterError(f"column {column} has no range; choose some of its values")
-    ends = [_value(corpus, column, _typed(end) if kind == "number" else _moment(end)) for end in (low, high) if end is not None]
+    if kind_of(column_type) == "time":  # no value lies beyond the years that can be written
+        low = None if isinstance(low, int | float) and low <= YEARS[0] else low
+        high = None if isinstance(high, int | float) and high >= YEARS[1] else high
+    ends = [_value(corpus, column, _end(end, column_type)) for end in (low, high) if end is not None]
     if len(ends) == 2 and ends[0] > ends[1]:  # type: ignore[operator]
         ends.reverse()
     start = None if low is None else Bound(ends[0], True)
@@ -169,7 +175,10 @@ def _value(corpus: Corpus, column: str, value: Value) -> Value:
     return canonical(read_back.value if isinstance(read_back, Compare) else value, corpus.schema.field(column).type)
 
 
-def _typed(end: int | float | str) -> int | float:
+def _end(end: int | float | str, column_type: pa.DataType) -> Value:
+    """Return an end of a range as a value: a number, or a date or time of UTC."""
+    if kind_of(column_type) == "time":
+        return end.strip() if isinstance(end, str) else _moment(end, whole_day=types.is_date(column_type))
     if not isinstance(end, str):
         return end
     try:
@@ -178,14 +187,12 @@ def _typed(end: int | float | str) -> int | float:
         raise FilterError(f"{end!r:.60} is not a number") from error
 
 
-def _moment(end: int | float | str) -> str:
-    """Return seconds since 1970 as a date or time of UTC; text is taken for one."""
-    if isinstance(end, str):
-        return end.strip()
+def _moment(seconds: float, *, whole_day: bool) -> str:
     try:
-        return (_EPOCH + timedelta(seconds=end)).replace(tzinfo=None).isoformat()
+        at = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None)
     except (OverflowError, ValueError) as error:
-        raise FilterError(f"{end!r:.60} is no time in seconds since 1970") from error
+        raise FilterError(f"{seconds!r:.60} is no time in seconds since 1970") from error
+    return (at.date() if whole_day else at).isoformat()
 
 
 def _cut(text: str) -> str:

@@ -89,10 +89,20 @@ def facets(index: Index, state: State, ranker: Ranker) -> tuple[Facet, ...]:
     Raises:
         QueryError, FilterError: the state cannot be asked.
     """
-    return index.answered(lambda: _facets(index, state, ranker))
+    while True:
+        known = index.skipped
+        try:
+            found = index.answered(lambda: _facets(index, state, ranker))
+        except IndexError:  # a row that is no more
+            if index.skipped == known:
+                raise
+            continue
+        if index.skipped == known:  # else a damaged segment was left out meanwhile, and rows have other numbers since
+            return found
 
 
 def _facets(index: Index, state: State, ranker: Ranker) -> tuple[Facet, ...]:
+    index.check()
     if not index.segments:
         return ()
     chosen = conditions.choices(index, state.where)
@@ -100,7 +110,7 @@ def _facets(index: Index, state: State, ranker: Ranker) -> tuple[Facet, ...]:
     drawn: list[Facet] = []
     for column in _columns(index, chosen):
         coded = CODING.of(index, column)
-        if coded is None or not (column in chosen or (coded.varies and _is_useful(column, coded))):
+        if coded is None or not _is_useful(column, coded) or not (coded.varies or column in chosen):
             continue
         where = conditions.without(index, state.where, column)
         if where not in found:
