@@ -30,6 +30,7 @@ KEPT = 16  # filters whose figures are remembered
 FEW_VALUES = 50  # a column of at most so many distinct values is worth a chart
 MOST_CHARTS = 24
 SHORT_S = 10.0  # InternVid's authors say how many clips last no longer
+ABOUT_WORDS = "Of scripts that put no spaces between words, each character counts as one."
 PER_VIDEO = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, None))
 
 Selections = Sequence[Selection]
@@ -190,8 +191,8 @@ class _Count:
         counts = np.bincount(np.searchsorted(edges[1:-1], words, side="right"), minlength=len(edges) - 1).tolist()
         read = [edge(value, time=False) for value in edges]
         bars = [Bar(_interval(read, place, "words"), count) for place, count in enumerate(counts)]
-        note = f"median {np.median(words):.0f}, mean {words.mean():.1f}; characters in scripts without spaces"
-        return histogram("caption", "Words a caption", bars, read, note=note)
+        note = f"median {np.median(words):.0f}, mean {words.mean():.1f}"
+        return histogram("caption", "Words a caption", bars, read, note=note) | {"about": ABOUT_WORDS}
 
     def _per_video(self) -> Figure | None:
         if not len(self.videos):

@@ -27,7 +27,7 @@ from vidsearch.selection import Selection
 SAMPLE = 100_000
 SEED = 0
 TOP = 24  # results that are shown wherever they lie; a page of them
-MOST_GROUPS, GROUP_POINTS = 16, 20  # groups, and points in one at least on average
+MOST_GROUPS, GROUP_POINTS = 16, 40  # groups, and points in one at least on average
 HULL_CORNERS = 40
 PLACES_BYTES = 2 << 30  # kept of places of whole indexes, 8 bytes a clip
 TOLD = ("clip_id", "caption", "video", "start_s", "end_s", "language", "type")  # of a point under the pointer

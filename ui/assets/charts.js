@@ -105,12 +105,13 @@
 
   function card(name) {
     return make("section", { class: "vs-chart", "data-chart": name }, make("h3"), make("p", { class: "vs-chart-note" }),
-      make("div", { class: "vs-plot" }), make("details", {}, make("summary", { text: "Table" }), make("table")));
+      make("div", { class: "vs-plot" }), make("details", {}, make("summary", { text: "Table" }), make("p", { class: "vs-chart-about" }), make("table")));
   }
 
   function filled(section, chart, act) {
     section.querySelector("h3").textContent = chart.title;
     section.querySelector(".vs-chart-note").textContent = chart.note || "\u00a0";
+    section.querySelector(".vs-chart-about").textContent = chart.about || "";
     section.querySelector("summary").setAttribute("aria-label", `${chart.title} as a table`);
     const total = chart.rows.reduce((sum, row) => sum + row.count, 0) || 1;
     section.querySelector("table").replaceChildren(make("tbody", {}, ...chart.rows.filter((row) => row.count).map(({ label, count, action }) =>
@@ -128,7 +129,7 @@
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", `${chart.title}: bars of ${chart.rows.length} groups, the largest ${most.label || "none"} with ${number(most.count)}. ${chart.note}`);
     place.classList.toggle("is-clickable", clickable);
-    const text = lying ? { text: chart.rows.map((row) => compact(row.count)), textposition: "outside", cliponaxis: false, textfont: { color: color("--vs-muted"), size: 11 } } : {};
+    const text = lying ? { text: chart.rows.map((row) => compact(row.count)), textposition: "outside", cliponaxis: false, constraintext: "none", textfont: { color: color("--vs-muted"), size: 11 } } : {};
     const drawn = { ...trace, ...text, marker: { color: color("--vs-accent"), line: { width: 0 } } };
     window.Plotly.react(place, [drawn], lying ? lyingLayout(chart) : standingLayout(chart), { displayModeBar: false, responsive: true, showTips: false });
     place.removeAllListeners("plotly_click");
@@ -148,8 +149,10 @@
   }
   function lyingLayout(chart) {
     const most = Math.max(1, ...chart.rows.map((row) => row.count));
-    const places = Math.max(BARS, chart.rows.length);
+    const alone = matchMedia("(max-width: 720px)").matches; // below each other, charts need not be as high as their neighbours
+    const places = Math.max(alone ? 1 : BARS, chart.rows.length);
     return frame(chart, {
+      height: alone ? Math.min(HEIGHT, 24 * places + 16) : HEIGHT,
       hovermode: "y", bargap: 0.3,
       xaxis: { ...axis(), visible: false, range: [0, most * 1.22] },
       yaxis: { ...axis(), type: "category", range: [places - 0.5, -0.5], ticks: "", ticklabelstandoff: 4, showgrid: false },

@@ -106,7 +106,7 @@ class View {
     const item = ({ name, count, border }) => make("li", {},
       border.length ? make("button", { type: "button", text: name || "(no common words)", title: "Filter by this group", onclick: () => this.act({ kind: "lasso", corners: border }) }) : name,
       make("span", { text: number(count) }));
-    this.groups.replaceChildren(make("summary", { text: `${groups.length} groups, named by the words that tell their captions from the others'` }), make("ul", {}, ...groups.map(item)));
+    this.groups.replaceChildren(make("summary", { text: `${groups.length} groups, named by words of their captions` }), make("ul", {}, ...groups.map(item)));
     this.groups.open = open;
   }
 
@@ -175,6 +175,7 @@ class View {
     this.canvas.classList.remove("is-lasso");
     this.painter.lasso = corners;
     this.painter.draw();
+    this.showBar();
     this.act({ kind: "lasso", corners });
   }
 

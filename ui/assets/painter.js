@@ -101,17 +101,23 @@ export class Painter {
 
   // ---- drawing, once a frame ----
   draw() {
+    this.image = null;
+    this.redraw();
+  }
+
+  redraw() { // what lies over the points
     if (this.waiting) return;
     this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.paint(); });
   }
 
-  sketch(path) { this.path = path; this.draw(); }
-  mark(i) { this.marked = i; this.draw(); }
+  sketch(path) { this.path = path; this.redraw(); }
+  mark(i) { this.marked = i; this.redraw(); }
 
   paint() {
     if (!this.width || !this.view.scale) return;
     const { context, ratio } = this;
-    this.paintPoints();
+    this.image ||= this.paintPoints();
+    context.putImageData(this.image, 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.paintLasso();
     this.paintTop();
@@ -146,7 +152,7 @@ export class Painter {
         blend(image, x | 0, y | 0, dot, layer === 0 ? faint : table[codes[i]], strength);
       }
     }
-    context.putImageData(image, 0, 0);
+    return image;
   }
 
   paintLasso() {
@@ -189,7 +195,8 @@ export class Painter {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.lineJoin = "round";
-    const named = this.groups.filter((one) => one.name).map(({ name, x, y }) => { const [placeX, placeY] = this.toPlace(x, y); return { text: name, x: placeX, y: placeY }; });
+    const names = this.groups.map((one) => one.name); // of groups with one name the largest, which comes first, is labelled
+    const named = this.groups.filter(({ name }, place) => name && names.indexOf(name) === place).map(({ name, x, y }) => { const [placeX, placeY] = this.toPlace(x, y); return { text: name, x: placeX, y: placeY }; });
     for (const { text, x, y } of placed(named, (words) => context.measureText(words).width, this.width, this.height)) {
       context.strokeStyle = variable("--vs-surface");
       context.lineWidth = 4;
