@@ -198,4 +198,8 @@ def fitted(width: int, height: int, sample_aspect: Fraction | None, *, seconds: 
     most = LARGEST if seconds <= LONG_S else LARGEST_LONG
     long, short = max(most), min(most)
     share = min(1.0, long / max(width, height), short / min(width, height))
-    return max(2, 2 * round(width * share / 2)), max(2, 2 * round(height * share / 2))
+    return _even(width * share), _even(height * share)
+
+
+def _even(pixels: float) -> int:
+    return max(2, 2 * int(pixels / 2 + 1e-6))

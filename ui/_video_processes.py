@@ -61,6 +61,9 @@ class VideoProcesses:
         try:
             if self._closed.is_set():
                 raise DecodeError("BUSY", "the page is being closed")
+            if child is not None and child.has_ended:  # while it was idle, from outside
+                self._end(child)
+                child = None
             child = child or self._started()
             answer = child.ask(job, self._timeout_s)
             keep = child.jobs < JOBS_PER_PROCESS and not self._closed.is_set()
@@ -141,6 +144,10 @@ class _Child:
         if not isinstance(answer, dict):
             raise ValueError("an answer that is none")
         return answer
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def kill(self) -> None:
         self._process.kill()
