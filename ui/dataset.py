@@ -80,6 +80,7 @@ class _Count:
     def __init__(self, index: Corpus, selections: Selections, lengths: CaptionLengths) -> None:
         self.index, self.selections = index, selections
         self.total = sum(selection.count for selection in selections)
+        self.names = index.schema.names if index.segments else []
         self.rows = self._rows()
         parts = [np.zeros(0, np.int32), *(lengths.of(number, selection) for number, selection in enumerate(selections))]
         self.words = np.concatenate(parts)
@@ -92,8 +93,8 @@ class _Count:
         return np.concatenate([part.ids + np.intp(first) for part, first in zip(self.selections, self.index.offsets, strict=False)])
 
     def figures(self) -> dict[str, Any]:
-        found = [*map(self._column, self._shown(FIRST)), self._captions(), self._per_video()]
-        found += map(self._column, self._shown([name for name in self.index.schema.names if name not in (*FIRST, *NEVER)]))
+        first, others = [name for name in FIRST if name in self.names], [name for name in self.names if name not in (*FIRST, *NEVER)]
+        found = [*map(self._column, first), self._captions(), self._per_video(), *map(self._column, others)]
         drawn = [chart for chart in found if chart is not None][:MOST_CHARTS]
         drawn += [chart for chart in (self._missing(), self._quarantine()) if chart is not None]
         return {
@@ -102,9 +103,6 @@ class _Count:
             "numbers": [{"label": label, "value": value, "note": note} for label, value, note in self._headlines()],
             "charts": drawn,
         }
-
-    def _shown(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if self.index.segments and name in self.index.schema.names]
 
     def _headlines(self) -> list[tuple[str, str, str]]:
         whole, videos = len(self.index), len(self.videos)
@@ -120,7 +118,7 @@ class _Count:
                 found.append((title, f"{len(bars):,}", f"{bars[0].label} {share(bars[0].count / self.total)}"))
         if len(self.words):
             found.append(("Words a caption", f"{self.words.mean():.1f}", f"{int(self.words.sum(dtype=np.int64)):,} in all"))
-        for name in self._shown(self.index.schema.names):
+        for name in self.names:
             if self.total and types.is_boolean(self.index.schema.field(name).type):
                 yes = next((bar.count for bar in self._values(name) if bar.action and bar.action["value"] is True), 0)
                 found.append((_title(name), share(yes / self.total), f"{yes:,} clips"))
@@ -131,7 +129,7 @@ class _Count:
 
     def _values(self, name: str) -> list[Bar]:
         """Return the values of a column that some clip has, most first."""
-        coded = CODING.of(self.index, name) if name in self._shown([name]) else None
+        coded = CODING.of(self.index, name) if name in self.names else None
         if coded is None or coded.edges:
             return []
         counts = self._counts(coded)
@@ -205,7 +203,7 @@ class _Count:
         return standing("clips_per_video", "Clips per source video", bars, note=note)
 
     def _missing(self) -> Figure | None:
-        missing = {name: count for name in self._shown(self.index.schema.names) if (count := self._without(name))}
+        missing = {name: count for name in self.names if (count := self._without(name))}
         ranked = sorted(missing.items(), key=lambda pair: -pair[1])
         bars = [Bar(name, count, {"kind": "toggle", "column": name, "value": None}) for name, count in ranked]
         return lying("missing", "Missing values", top(bars), note=f"of {self.total:,} clips") if bars else None
