@@ -21,7 +21,7 @@ LONGEST_ID = 512  # characters; no index has longer ones
 SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 KEEP = {"Cache-Control": "private, max-age=300", **SAFE}
 ASK_AGAIN = {"Cache-Control": "no-store", **SAFE}
-WAITERS, READERS = 16, 8  # threads that wait for posters and cuts, and that read files: a slow cut holds up no video
+WAITERS, CUTTERS, READERS = 16, 4, 8  # threads that wait for posters, wait for cuts, and read files: a slow cut holds up nothing else
 
 WIDTHS = {str(width): width for width in POSTER_WIDTHS}
 
@@ -36,10 +36,11 @@ def media_routes(current: Callable[[], Media]) -> APIRouter:
     """
     router = APIRouter(prefix="/media")
     waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="media-wait")
+    cutters = ThreadPoolExecutor(CUTTERS, thread_name_prefix="media-cut")
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="media-read")
 
-    async def send(request: Request, clip_id: str, open_it: Callable[[str], Opened]) -> Response:
-        found = await _found(waiters, clip_id, open_it)
+    async def send(request: Request, clip_id: str, open_it: Callable[[str], Opened], threads: Executor = waiters) -> Response:
+        found = await _found(threads, clip_id, open_it)
         return found if isinstance(found, Response) else _answer(found, request, readers)
 
     @router.api_route("/poster/{clip_id:path}", methods=["GET", "HEAD"])
@@ -55,7 +56,7 @@ def media_routes(current: Callable[[], Media]) -> APIRouter:
 
     @router.api_route("/cut/{clip_id:path}", methods=["GET", "HEAD"])
     async def cut(request: Request, clip_id: str) -> Response:
-        return await send(request, clip_id, lambda name: current().cut(name))
+        return await send(request, clip_id, lambda name: current().cut(name), cutters)
 
     @router.get("/playback/{clip_id:path}")
     async def playback(clip_id: str) -> Response:
@@ -65,12 +66,12 @@ def media_routes(current: Callable[[], Media]) -> APIRouter:
     return router
 
 
-async def _found(waiters: Executor, clip_id: str, find: Callable[[str], T]) -> T | Response:
+async def _found(threads: Executor, clip_id: str, find: Callable[[str], T]) -> T | Response:
     """Return what belongs to a clip, or the answer that says that there is none."""
     if len(clip_id) > LONGEST_ID:
         return _refusal(404, "no such clip")
     try:
-        return await asyncio.get_running_loop().run_in_executor(waiters, find, clip_id)
+        return await asyncio.get_running_loop().run_in_executor(threads, find, clip_id)
     except QueryError:
         return _refusal(404, "no such clip")
     except NoMediaError as error:
