@@ -32,7 +32,7 @@ def build_page(shelf: Shelf) -> Any:
             header(index.root.parent.name if index.root.name == "index" else index.root.name, len(index), shelf.explorer.uuid),
             elem_id="vs-header",
             apply_default_css=False,
-            js_on_load="vs.header()",
+            js_on_load=_once_there("vs.header()"),
         )
         shown["problem"] = _area("problem")
         shown["banners"] = _area("banners")
@@ -58,6 +58,11 @@ def build_page(shelf: Shelf) -> Any:
         _wire(shelf, shown)
     page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     return page
+
+
+def _once_there(call: str) -> str:
+    """Return a script that waits for page.js, which Gradio loads beside its own: on a reload its own are there first."""
+    return f"(function go() {{ window.vs ? {call} : setTimeout(go, 10) }})()"
 
 
 def _area(name: str, *, js_on_load: str | None = None) -> gr.HTML:
@@ -100,7 +105,7 @@ def _results(shown: dict[str, Any], columns: list[str]) -> None:
 
 def _wire(shelf: Shelf, shown: dict[str, Any]) -> None:
     line = gr.HTML("", elem_id="vs-line", visible="hidden", apply_default_css=False, js_on_load="watch('value', () => vs.answer(element))")
-    bus = gr.HTML("", elem_id="vs-bus", visible="hidden", apply_default_css=False, js_on_load="vs.ready(trigger)")
+    bus = gr.HTML("", elem_id="vs-bus", visible="hidden", apply_default_css=False, js_on_load=_once_there("vs.ready(trigger)"))
     order = [*NAMES, *FIELDS]
 
     def answer(event: gr.EventData) -> Iterator[list[Any]]:
