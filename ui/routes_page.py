@@ -60,7 +60,8 @@ def page_routes(explorer: Callable[[], Explorer], assets: Path, scratch: Path) -
                     file.write(block)
             return JSONResponse({"name": await run_in_threadpool(uploads.keep, path)})
         except VidsearchError as error:
-            return _refusal(str(error).replace(str(path), unquote(request.headers.get("X-Name", ""))[-100:] or "the file"), 400)
+            given = Path(unquote(request.headers.get("X-Name", ""))).name[-60:] or "the file"
+            return _refusal(str(error).replace(path.name, given), 400)
         finally:
             path.unlink(missing_ok=True)
 

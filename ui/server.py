@@ -8,17 +8,16 @@ import socket
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Timer
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
-from fastapi.responses import JSONResponse
 
 from ui import uploads
 from ui.explorer import Shelf
+from ui.guard import Guard
 from ui.media import default_cache
 from ui.routes_data import data_routes
 from ui.routes_media import media_routes
@@ -30,17 +29,9 @@ NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which the page may be asked fo
 BODY_BYTES = 1 << 20  # of what the page sends
 LARGE = {"/upload": uploads.MAX_BYTES, "/export": 8 << 20}  # but here: a file; the ids of a full cart
 ASSETS = Path(__file__).parent / "assets"
-POLICY = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
-    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; connect-src 'self'; object-src 'none'; "
-    "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
-)  # Gradio evaluates its templates; nothing is loaded from elsewhere
-
 HEAD = (  # a style sheet of its own, for Gradio would put its class before every selector
     '<link rel="stylesheet" href="/page/style.css"><script src="/page/page.js"></script><script src="/page/charts.js" defer></script>'
 )
-
-Next = Callable[[Request], Awaitable[Response]]
 
 
 def serve(path: Path, *, media_root: Path | None, port: int, open_browser: bool, strict: bool, model: str | None) -> None:
@@ -74,7 +65,7 @@ def build_application(shelf: Shelf, scratch: Path) -> FastAPI:
     application.include_router(media_routes(lambda: shelf.explorer.media))
     application.include_router(data_routes(lambda: shelf.explorer))
     _mount_gradio(application, shelf, scratch)
-    application.middleware("http")(_guard)
+    application.add_middleware(Guard, limit_bytes=BODY_BYTES, limits_bytes=LARGE)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES))
     return application
 
@@ -104,21 +95,10 @@ def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         theme=gr.themes.Base(font=[gr.themes.Font(plain)], font_mono=[gr.themes.Font("ui-monospace, monospace")]),
         head=HEAD,
     )
-
-
-async def _guard(request: Request, answer: Next) -> Response:
-    """Refuse large bodies, and tell the browser to load nothing from elsewhere."""
-    length = request.headers.get("content-length", "0")
-    limit = LARGE.get(request.url.path, BODY_BYTES)
-    if not length.isdecimal() or int(length) > limit:
-        return JSONResponse({"error": f"a request of {length:.20} bytes; {limit:,} are allowed here"}, status_code=413)
-    response = await answer(request)
-    for name, value in (("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")):
-        response.headers.setdefault(name, value)
-    return response
 
 
 def _listen(port: int) -> socket.socket:
