@@ -156,7 +156,8 @@ class Corpus:
     @cached_property
     def schema(self) -> pa.Schema:
         """All columns of all segments; a segment that lacks one has nulls there."""
-        return pa.unify_schemas([segment.schema for segment in self.segments], promote_options="permissive")
+        schemas = [segment.schema for segment in self.segments]
+        return pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
 
     @property
     def size_bytes(self) -> int:
