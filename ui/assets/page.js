@@ -235,9 +235,11 @@
     bind(video, start, end, () => loop);
     for (const event of ["timeupdate", "play", "pause", "seeked"]) video.addEventListener(event, show);
     video.addEventListener("loadedmetadata", () => { if (video.currentTime < start - 0.05) video.currentTime = start; }, { once: true });
-    video.addEventListener("error", () => {
+    video.addEventListener("error", async () => {
+      if (!video.isConnected) return;
       const said = document.createElement("p");
-      said.textContent = "This browser cannot play the file, or it is no longer there.";
+      const answer = await fetch(video.getAttribute("src").split("#")[0], { headers: { Range: "bytes=0-0" } }).catch(() => null);
+      said.textContent = answer && answer.status >= 400 ? await answer.text() : "This browser cannot play the file.";
       video.parentElement.classList.add("is-missing");
       video.replaceWith(said);
     });
