@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 ROUNDS = 30  # of Lloyd's algorithm; on a map little moves after twenty
-COMMON = 0.3  # a word in a larger share of all captions tells nothing apart: "a", "the", "的"
+COMMON = 0.3  # a word in a larger share of all captions tells nothing apart: "a", "the", "的"; where groups are few,
+COMMON_GROUPS = 1.5  # in as many captions as so many groups have
 RAREST = 3  # a word in fewer captions of its group may be a name
 NAME_WORDS = 3
 
@@ -55,15 +56,15 @@ def _nearest(points: Points, centres: npt.NDArray[np.float64]) -> Labels:
 
 
 def _seeds(points: npt.NDArray[np.float64], count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Draw seeds, each with a chance that grows with the square of its distance from those before it."""
+    """Draw seeds, each with a chance that grows with the square of its distance from those before it: the best of a few each time."""
     seeds = [points[rng.integers(len(points))]]
-    distance = np.full(len(points), np.inf)
-    while len(seeds) < count:
-        distance = np.minimum(distance, ((points - seeds[-1]) ** 2).sum(axis=1))
-        total = distance.sum()
-        if not total:
-            break  # fewer places than seeds
-        seeds.append(points[rng.choice(len(points), p=distance / total)])
+    distance = ((points - seeds[0]) ** 2).sum(axis=1)
+    while len(seeds) < count and distance.any():  # fewer places than seeds: no more to draw
+        drawn = points[rng.choice(len(points), size=2 + int(math.log(count)), p=distance / distance.sum())]
+        left = [np.minimum(distance, ((points - seed) ** 2).sum(axis=1)) for seed in drawn]
+        best = int(np.argmin([rest.sum() for rest in left]))
+        seeds.append(drawn[best])
+        distance = left[best]
     return np.array(seeds)
 
 
@@ -72,8 +73,8 @@ def names(captions: Sequence[str | None], labels: Labels) -> list[str]:
 
     c-TF-IDF: a group's captions are one document, and a word t weighs sqrt(tf) * log(1 + A / f), where tf is its share of the group's
     words, f how often all groups together have it, and A how many words a group has on average (Grootendorst, "BERTopic: Neural topic
-    modeling with a class-based TF-IDF procedure", arXiv 2203.05794, 2022; the root is BERTopic's `reduce_frequent_words`). Words in more
-    than COMMON of all captions are left out, which needs no list of stop words for each language.
+    modeling with a class-based TF-IDF procedure", arXiv 2203.05794, 2022; the root is BERTopic's `reduce_frequent_words`). Words that
+    are common are left out, which needs no list of stop words for each language.
     """
     groups = [Counter[str]() for _ in range(int(labels.max(initial=-1)) + 1)]
     for caption, label in zip(captions, labels.tolist(), strict=True):
@@ -87,7 +88,8 @@ def _names(groups: Sequence[Counter[str]], captions: int) -> list[str]:
     for counts in groups:
         everywhere.update(counts)
     average = sum(everywhere.values()) / max(1, len(groups))
-    told = {word: math.log(1 + average / count) for word, count in everywhere.items() if count <= COMMON * captions}
+    most = max(COMMON, COMMON_GROUPS / max(1, len(groups))) * captions
+    told = {word: math.log(1 + average / count) for word, count in everywhere.items() if count <= most}
     found = []
     for counts in groups:
         size = sum(counts.values())

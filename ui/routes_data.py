@@ -16,7 +16,7 @@ from ui.state import State
 from vidsearch.errors import UsageError, VidsearchError
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-LONGEST = 64 << 10  # characters of a query string
+LONGEST = 60_000  # characters of a query string
 
 Answer = dict[str, Any]
 

@@ -23,8 +23,8 @@ def exact(place, corners):
     """Return 1 inside, 0 outside, None on the border: the angle that a point sees the border turn by, in quarters, exactly."""
     x, y = map(Fraction, place)
     odd = False
-    for (x1, y1), (x2, y2) in pairwise([*corners, corners[0]]):
-        x1, y1, x2, y2 = map(Fraction, (x1, y1, x2, y2))
+    border = [tuple(map(Fraction, corner)) for corner in corners]
+    for (x1, y1), (x2, y2) in pairwise([*border, border[0]]):
         side = (x2 - x1) * (y - y1) - (y2 - y1) * (x - x1)
         if side == 0 and min(x1, x2) <= x <= max(x1, x2) and min(y1, y2) <= y <= max(y1, y2):
             return None
