@@ -37,6 +37,8 @@ class Guard:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
+        if scope["path"] == "/":
+            scope = {**scope, "query_string": b""}  # the state is for page.js; to Gradio, `page` would name a page of its own
         limit = self._limits_bytes.get(scope["path"], self._limit_bytes)
         read, started = 0, False
 
