@@ -5,9 +5,10 @@ Each facet is counted under all of the filter but its own part, so that one sees
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache, partial, reduce
 from typing import Literal
 
 import numpy as np
@@ -19,9 +20,10 @@ from ui.coded import Coded, Coding, Counts
 from ui.labels import edge, heading, shown
 from ui.question import asks
 from ui.ranking import Ranker
-from ui.state import State
+from ui.state import Point, State
 from vidsearch.engine import Index
 from vidsearch.filters.tree import Value
+from vidsearch.selection import Mask
 
 MOST_FACETS = 16
 TOP_VALUES = 8
@@ -93,7 +95,7 @@ def facets(index: Index, state: State, ranker: Ranker) -> tuple[Facet, ...]:
         known = index.skipped
         try:
             found = index.answered(lambda: _facets(index, state, ranker))
-        except IndexError:  # a row that is no more
+        except (IndexError, ValueError):  # rows that are no more
             if index.skipped == known:
                 raise
             continue
@@ -106,21 +108,48 @@ def _facets(index: Index, state: State, ranker: Ranker) -> tuple[Facet, ...]:
     if not index.segments:
         return ()
     chosen = conditions.choices(index, state.where)
-    found: dict[str, Rows | None] = {}
+    counted = (_ranked if asks(state) else _passing)(index, state, ranker, chosen)
     drawn: list[Facet] = []
     for column in _columns(index, chosen):
         coded = CODING.of(index, column)
         if coded is None or not _is_useful(column, coded) or not (coded.varies or column in chosen):
             continue
-        where = conditions.without(index, state.where, column)
-        if where not in found:
-            found[where] = _rows(index, replace(state, where=where), ranker)
-        rows = found[where]
+        rows = counted(column if column in chosen else "")
         counts = coded.totals if rows is None else coded.count(rows)
         drawn.append(_drawn(index, column, coded, counts, chosen.get(column, Choice(column))))
         if len(drawn) == MOST_FACETS:
             break
     return tuple(drawn)
+
+
+def _ranked(index: Index, state: State, ranker: Ranker, chosen: Mapping[str, Choice]) -> Callable[[str], Rows | None]:
+    """Return what gives the best results of a question without the condition of a column, of the whole filter for ""."""
+
+    @cache
+    def rows(column: str) -> Rows:
+        return ranker.rank(replace(state, where=conditions.without(index, state.where, column))).rows
+
+    return rows
+
+
+def _passing(index: Index, state: State, ranker: Ranker, chosen: Mapping[str, Choice]) -> Callable[[str], Rows | None]:
+    """Return what gives the rows that pass likewise, None for all there are; each condition is looked up once for all facets."""
+
+    def mask(where: str, lasso: tuple[Point, ...] = ()) -> Mask | None:
+        selections = ranker.selections(State(where=where, lasso=lasso))
+        if sum(selection.count for selection in selections) == len(index):
+            return None
+        return np.concatenate([selection.mask for selection in selections])
+
+    rest = mask(reduce(partial(conditions.without, index), chosen, state.where), state.lasso)
+    own = {column: mask(str(choice.filter)) for column, choice in chosen.items()}
+
+    @cache
+    def rows(column: str) -> Rows | None:
+        masks = [one for one in (rest, *(own[name] for name in own if name != column)) if one is not None]
+        return np.flatnonzero(reduce(np.logical_and, masks)) if masks else None
+
+    return rows
 
 
 def _columns(index: Index, chosen: Collection[str]) -> list[str]:
@@ -134,17 +163,6 @@ def _is_useful(column: str, coded: Coded) -> bool:
     """Whether a column's values say something of many clips, rather than name each."""
     distinct = len(coded.values)
     return column in FIRST or bool(coded.edges) or (distinct <= MOST_TEXTS and 2 * distinct <= len(coded.codes))
-
-
-def _rows(index: Index, state: State, ranker: Ranker) -> Rows | None:
-    """Return the rows that are counted; None for all there are."""
-    if asks(state):
-        return ranker.rank(state).rows
-    selections = ranker.selections(state)
-    if sum(selection.count for selection in selections) == len(index):
-        return None
-    parts = [selection.ids + np.intp(first) for selection, first in zip(selections, index.offsets, strict=False)]
-    return np.concatenate([np.zeros(0, np.intp), *parts])
 
 
 def _drawn(index: Index, column: str, coded: Coded, counts: Counts, choice: Choice) -> Facet:

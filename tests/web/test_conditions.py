@@ -81,7 +81,7 @@ def test_chips_say_the_same_as_the_filter(index: Index, passing: Any, tree: Filt
     assert len({one.column for one in found if one.column}) == sum(one.column is not None for one in found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(FILTERS, CLICKS)
 def test_the_same_click_twice_changes_nothing(index: Index, passing: Any, tree: Filter, click: tuple[str, Any]) -> None:
     once = toggle(index, str(tree), *click)
