@@ -71,9 +71,14 @@ def toggle(corpus: Corpus, where: str, column: str, value: Value | None) -> str:
 
 
 def set_range(corpus: Corpus, where: str, column: str, low: End, high: End) -> str:
-    """Return the filter with another range of a column: from `low` to before `high`, or that value alone where they are the same.
+    """Return the filter with another range of a column; rows without a value stay wanted if they were, as long as there is a range.
 
-    None leaves an end open. Rows without a value stay wanted if they were, as long as there is a range.
+    Args:
+        corpus: whose columns they are.
+        where: the filter.
+        column: of numbers, dates or times.
+        low, high: None leaves an end open. Numbers are edges of bins: from `low` to before `high`, or that value alone where they are the
+            same. Texts are what a person typed: both belong to the range, but one that was not changed stays as it was.
     """
     _check_known(corpus, column)
     column_type = corpus.schema.field(column).type
@@ -82,14 +87,23 @@ def set_range(corpus: Corpus, where: str, column: str, low: End, high: End) -> s
     if kind_of(column_type) == "time":  # no value lies beyond the years that can be written
         low = None if isinstance(low, int | float) and low <= YEARS[0] else low
         high = None if isinstance(high, int | float) and high >= YEARS[1] else high
-    ends = [_value(corpus, column, _end(end, column_type)) for end in (low, high) if end is not None]
-    if len(ends) == 2 and ends[0] > ends[1]:  # type: ignore[operator]
+    ends = [None if end is None else (_value(corpus, column, _end(end, column_type)), isinstance(end, str)) for end in (low, high)]
+    if ends[0] and ends[1] and ends[0][0] > ends[1][0]:  # type: ignore[operator]
         ends.reverse()
-    start = None if low is None else Bound(ends[0], True)
-    stop = None if high is None else Bound(ends[-1], len(ends) == 2 and ends[0] == ends[1])
     parts = _read(corpus, where)
-    missing = (None,) if ends and column in parts.choices and parts.choices[column].has(None) else ()
+    before = parts.choices.get(column, Choice(column))
+    start = _bound(ends[0], before.low, inside=True)
+    stop = _bound(ends[1], before.high, inside=bool(ends[1] and (ends[1][1] or (ends[0] and ends[0][0] == ends[1][0]))))
+    missing = (None,) if before.has(None) and (start or stop) else ()
     return _written(corpus, parts.replaced(Choice(column, missing, start, stop)))
+
+
+def _bound(end: tuple[Value, bool] | None, before: Bound | None, *, inside: bool) -> Bound | None:
+    """Return an end of a range from its value and whether it was typed."""
+    if end is None:
+        return None
+    unchanged = before is not None and end[1] and end[0] == before.value
+    return before if unchanged else Bound(end[0], inside)
 
 
 def drop(corpus: Corpus, where: str, number: int) -> str:

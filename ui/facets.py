@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ui import conditions
 from ui.choices import Choice, kind_of
 from ui.coded import Coded, Coding, Counts
-from ui.labels import edge, heading, shown
+from ui.labels import edge, heading, shown, unit
 from ui.question import asks
 from ui.ranking import Ranker
 from ui.state import Point, State
@@ -166,15 +166,15 @@ def _is_useful(column: str, coded: Coded) -> bool:
 
 
 def _drawn(index: Index, column: str, coded: Coded, counts: Counts, choice: Choice) -> Facet:
-    kind = kind_of(index.schema.field(column).type)
+    measure = f" ({unit(column)})" if coded.edges and unit(column) else ""
     facet = Facet(
         column,
-        heading(column),
+        heading(column) + measure,
         "range" if coded.edges else "values",
         missing=int(counts[coded.missing]),
         missing_chosen=choice.has(None),
         of=int(counts.sum()),
-        time=kind == "time",
+        time=kind_of(index.schema.field(column).type) == "time",
     )
     if not coded.edges:
         values, more = _values(column, coded, counts, choice)

@@ -106,17 +106,19 @@ def test_a_range_leaves_the_rows_within(index: Index, passing: Any, tree: Filter
     low, high = data.draw(st.tuples(*[st.sampled_from(VALUES[column])] * 2))
     least, greatest = sorted((low, high))
     rest = without(index, str(tree), column)
-    before = choices(index, str(tree)).get(column)
+    typed = isinstance(high, str)
+    where = rest if typed else str(tree)  # where an end that was typed stays as it is, another test tells
+    before = choices(index, where).get(column)
     missing = passing(IsNull(column)) if before is not None and None in before.values else []
 
     def expected(*bounds: Filter) -> list[int]:
         return sorted(set(passing(rest)).intersection({*passing(And(bounds)), *missing}))
 
-    upper = Compare(column, "<=" if low == high else "<", greatest)
-    assert passing(set_range(index, str(tree), column, low, high)) == expected(Compare(column, ">=", least), upper)
-    assert passing(set_range(index, str(tree), column, low, None)) == expected(Compare(column, ">=", low))
-    assert passing(set_range(index, str(tree), column, None, high)) == expected(Compare(column, "<", high))
-    assert passing(set_range(index, str(tree), column, None, None)) == passing(rest)
+    upper = Compare(column, "<=" if typed or low == high else "<", greatest)
+    assert passing(set_range(index, where, column, low, high)) == expected(Compare(column, ">=", least), upper)
+    assert passing(set_range(index, where, column, low, None)) == expected(Compare(column, ">=", low))
+    assert passing(set_range(index, where, column, None, high)) == expected(Compare(column, "<=" if typed else "<", high))
+    assert passing(set_range(index, where, column, None, None)) == passing(rest)
 
 
 @settings(max_examples=25, deadline=None)
@@ -183,10 +185,13 @@ def test_a_click_writes_plain_text(index: Index, where: str, column: str, value:
     [
         ("", "score", 4.5, 6, "score >= 4.5 and score < 6"),
         ("score > 1 and language = 'en' and score < 3", "score", "2", None, "score >= 2 and language = 'en'"),
-        ("score = 4", "score", None, "1,000.5", "score < 1000.5"),
+        ("score = 4", "score", None, "1,000.5", "score <= 1000.5"),
+        ("score > 1 and score < 3", "score", "1", "4", "score > 1 and score <= 4"),
+        ("score > 1 and score < 3", "score", "2", "3.0", "score >= 2 and score < 3"),
+        ("score > 1 and score < 3", "score", 1, 3, "score >= 1 and score < 3"),
         ("score > 4 or score is null", "score", 6, 5, "score >= 5 and score < 6 or score is null"),
         ("", "aesthetic", 4.1, 4.1, "aesthetic >= 4.1 and aesthetic <= 4.1"),
-        ("", "day", 86_400 * 2, "2024-01-31", "day >= '1970-01-03' and day < '2024-01-31'"),
+        ("", "day", 86_400 * 2, "2024-01-31", "day >= '1970-01-03' and day <= '2024-01-31'"),
         ("", "local", 3600.5, None, "local >= '1970-01-01T01:00:00.500000'"),
         ("day is null", "day", None, None, ""),
         ("", "day", -62_135_596_800, 253_402_300_800, ""),

@@ -190,7 +190,7 @@ def test_known_columns_come_first_and_those_that_say_nothing_not_at_all(clips: t
         "seen",
         "plays",
     ]
-    assert [facet.label for facet in found][2:4] == ["duration", "UMT score"]
+    assert [facet.label for facet in found][2:4] == ["duration (s)", "UMT score"]
     chosen = facets(clips[0], State(where="same = 'one' and note = 'note 5' and never is null and year = 2001"), clips[1])
     assert [facet.column for facet in chosen][4:8] == ["year", "same", "never", "topic"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from ui.conditions import Condition
-from ui.facets import Facet
-from ui.markup.parts import button, icon, number, plural
+from ui.facets import Facet, FacetValue
+from ui.markup.parts import button, icon, plural
 from ui.state import State
 
 BAR_HEIGHT = 36  # pixels of a histogram
@@ -29,19 +29,20 @@ def _facet(facet: Facet) -> str:
 
 
 def _values(facet: Facet) -> str:
-    most = max((value.count for value in facet.values), default=0) or 1
-    rows = []
-    for value in facet.values:
-        action = {"kind": "toggle", "column": facet.column, "value": value.value}
-        label = f"{value.label}: {plural(value.count, 'clip')}"
-        shape = button(label, action, classes="vs-value", pressed=value.chosen)
-        inside = (
-            f'<span class="vs-box">{icon("check")}</span><span class="vs-label">{escape(value.label)}</span>'
-            f'<span class="vs-count">{value.count:,}</span><span class="vs-bar" style="width:{100 * value.count / most:.1f}%"></span>'
-        )
-        rows.append(shape.replace(f">{escape(label)}</button>", f' aria-label="{escape(label)}">{inside}</button>'))
+    most = max((value.count for value in facet.values), default=0)
     more = f'<p class="vs-hint">and {plural(facet.more, "further value")}</p>' if facet.more else ""
-    return "".join(rows) + more
+    return "".join(_value(facet, value, most) for value in facet.values) + more
+
+
+def _value(facet: Facet, value: FacetValue, most: int) -> str:
+    action = {"kind": "toggle", "column": facet.column, "value": value.value}
+    label = f"{value.label}: {plural(value.count, 'clip')}"
+    shape = button(label, action, classes="vs-value", pressed=value.chosen)
+    inside = (
+        f'<span class="vs-box">{icon("check")}</span><span class="vs-label">{escape(value.label)}</span>'
+        f'<span class="vs-count">{value.count:,}</span><span class="vs-bar" style="width:{100 * value.count / (most or 1):.1f}%"></span>'
+    )
+    return shape.replace(f">{escape(label)}</button>", f' aria-label="{escape(label)}">{inside}</button>')
 
 
 def _range(facet: Facet) -> str:
@@ -53,22 +54,26 @@ def _range(facet: Facet) -> str:
     picture = (
         f'<svg class="vs-histogram" viewBox="0 0 {max(len(facet.bins), 1)} {BAR_HEIGHT}" preserveAspectRatio="none" role="img"'
         f' aria-label="{escape(facet.label)}: distribution of {plural(sum(facet.bins), "clip")}"'
-        f' data-range="{escape(facet.column)}" data-edges="{" ".join(f"{edge:g}" for edge in facet.edges)}">{bars}</svg>'
+        f' data-range="{escape(facet.column)}" data-edges="{" ".join(f"{edge!r}" for edge in facet.edges)}">{bars}</svg>'
     )
     ends = "".join(
-        f'<input type="text" inputmode="decimal" aria-label="{escape(facet.label)}: {name}" placeholder="{escape(number(edge))}"'
-        f' value="{"" if chosen is None else f"{chosen:g}"}" data-end="{end}">'
+        f'<input type="text" inputmode="{"text" if facet.time else "decimal"}" aria-label="{escape(facet.label)}: {name}"'
+        f' placeholder="{escape(facet.text(edge))}" value="{"" if chosen is None else escape(facet.text(chosen))}" data-end="{end}">'
         for end, name, chosen, edge in (
             ("low", "least", facet.low, facet.edges[0] if facet.edges else 0.0),
             ("high", "most", facet.high, facet.edges[-1] if facet.edges else 0.0),
         )
     )
-    missing = f'<p class="vs-hint">{facet.missing:,} without</p>' if facet.missing else ""
+    missing = ""
+    if facet.missing or facet.missing_chosen:
+        missing = _value(facet, FacetValue(None, "missing", facet.missing, facet.missing_chosen), facet.of)
     return f'{picture}<div class="vs-ends" data-ends="{escape(facet.column)}">{ends}</div>{missing}'
 
 
 def _bars(facet: Facet, most: int) -> list[tuple[float, bool]]:
     low, high = (facet.low if facet.low is not None else float("-inf")), (facet.high if facet.high is not None else float("inf"))
+    if facet.missing_chosen and facet.low is None and facet.high is None:
+        low = float("inf")  # only those without a value are wanted
     edges = facet.edges
     return [
         (max(BAR_HEIGHT * count / most, 1.5 if count else 0.0), edges[place + 1] > low and edges[place] < high)
