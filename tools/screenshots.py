@@ -88,7 +88,7 @@ def take(browser: Browser, site: Site, picture: Picture, path: Path) -> None:
     page.goto(link(site.url, **picture.params))
     settle(page)
     tab = picture.params.get("tab", "search")
-    page.wait_for_selector(".vs-card" if tab == "search" else f"#vs-{tab}-place .main-svg")
+    page.wait_for_selector(".vs-card" if tab == "search" else f"#vs-{tab}-place :is(.main-svg, canvas)")
     picture.before(page)
     page.wait_for_function("() => [...document.images].every((image) => image.complete || image.getBoundingClientRect().top > innerHeight)")
     page.wait_for_timeout(1000)  # what fades and slides

@@ -7,38 +7,52 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from playwright.sync_api import Locator, Page
 
-_SETTLED = "() => window.vs && vs.shown && !document.body.classList.contains('vs-busy')"
+_SETTLED = """(last) => window.vs && vs.shown && !document.body.classList.contains("vs-busy")
+    && `${new URLSearchParams(vs.params)}` === `${new URLSearchParams(location.search)}`
+    && Number(document.querySelector("#vs-line [data-n]").dataset.n) > last"""
+_LAST = "() => Number(document.querySelector('#vs-line [data-n]')?.dataset.n || 0)"
 
 
 def link(site_url: str, **params: str | int | Sequence[str]) -> str:
     return f"{site_url}/?{urlencode(params, doseq=True)}"
 
 
-def settle(page: Page) -> Page:
-    """Wait until the page shows the answer to all that was done."""
-    page.wait_for_function(_SETTLED)
+def settle(page: Page, *, last: int = 0) -> Page:
+    """Wait until the page shows the answer to all that was done, and to more than the first `last` actions."""
+    page.wait_for_function(_SETTLED, arg=last)
     return page
 
 
 def ask(page: Page, sentence: str) -> None:
-    question = page.locator("#vs-q input, #vs-q textarea")
-    question.fill(sentence)
-    question.press("Enter")
-    settle(page)
+    """Type a sentence and press Enter."""
+    _enter(page, "q", sentence)
 
 
 def filter_by(page: Page, sql: str) -> None:
     """Type a filter and press Enter."""
-    where = page.locator("#vs-where input, #vs-where textarea")
-    where.fill(sql)
-    where.press("Enter")
-    settle(page)
+    _enter(page, "where", sql)
+
+
+def _enter(page: Page, area: str, text: str) -> None:
+    last = page.evaluate(_LAST)
+    place = page.locator(f"#vs-{area} input, #vs-{area} textarea")
+    place.fill(text)
+    place.press("Enter")
+    settle(page, last=last)
 
 
 def press(page: Page, what: str | Locator) -> None:
     """Click something that asks the server, and wait for its answer."""
+    last = page.evaluate(_LAST)
     (page.locator(what).first if isinstance(what, str) else what).click()
-    settle(page)
+    settle(page, last=last)
+
+
+def key(page: Page, name: str) -> None:
+    """Press a key that asks the server, and wait for its answer."""
+    last = page.evaluate(_LAST)
+    page.keyboard.press(name)
+    settle(page, last=last)
 
 
 def clips(page: Page) -> list[str]:
