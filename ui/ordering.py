@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +12,9 @@ from pyarrow import types
 
 from vidsearch.answers.page import column_of
 from vidsearch.corpus import Corpus, Rows
+from vidsearch.curate.scan import row_blocks
 from vidsearch.errors import QueryError
+from vidsearch.selection import Selection
 from vidsearch.storage._categories import Category
 
 Values: TypeAlias = "pa.Array | pa.ChunkedArray"
@@ -41,6 +44,17 @@ def by_column(corpus: Corpus, rows: Rows, sort: tuple[str, bool], most: int) -> 
     except (NotImplementedError, pa.ArrowTypeError, pa.ArrowInvalid) as error:
         raise QueryError(f"column {name} holds {corpus.schema.field(name).type}, which has no order to sort by") from error
     return np.frombuffer(places.buffers()[1], np.uint64, len(places)).astype(np.int64)
+
+
+def first_rows(corpus: Corpus, selections: Sequence[Selection], most: int) -> Rows:
+    """Return the numbers of the first rows that pass."""
+    rows, missing = [np.zeros(0, np.int64)], most
+    for block in row_blocks(corpus, selections, rows=max(1, most)):
+        rows.append(block[:missing])
+        missing -= len(rows[-1])
+        if not missing:
+            break
+    return np.concatenate(rows)
 
 
 def _keys(corpus: Corpus, name: str, rows: Rows) -> Values:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from ui.state import State
 from ui.uploads import path_of
 from vidsearch._query_parts import Media, Rocchio, Weighted
 from vidsearch.corpus import Rows
-from vidsearch.query import Mode, Query
+from vidsearch.query import Mode, Query, read_sort
 
 PULL = 0.5  # at which thumbs count as much as `Rocchio` has it; from there on as much more as it is pulled further
 
@@ -43,3 +44,15 @@ def question(state: State, within: Rows | None) -> Query:
         where=state.where or None,
         within=within,
     )
+
+
+def asked_part(state: State) -> State:
+    """Return the state with what decides its ranking alone: the column it is sorted by only where nothing is asked."""
+    if asks(state):
+        return replace(state, sort="", group=False, page=1, clip="", tab="search", color="")
+    return State(where=state.where, lasso=state.lasso, sort=state.sort)
+
+
+def order_of(state: State) -> tuple[str, bool] | None:
+    """Return the column that a state is sorted by, and whether it falls; None is by score."""
+    return read_sort(state.sort) if state.sort else None

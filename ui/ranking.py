@@ -7,23 +7,22 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ui.confidence import Background, Confidence
-from ui.ordering import by_column
-from ui.question import asks, question
+from ui.ordering import by_column, first_rows
+from ui.question import asked_part, asks, order_of, question
 from ui.state import DEPTH, PAGE_SIZE, State
 from vidsearch import Index
 from vidsearch.answers.page import hit_of
 from vidsearch.answers.videos import numbered, sources_of
 from vidsearch.corpus import Rows
-from vidsearch.curate.scan import row_blocks
 from vidsearch.errors import QueryError, VidsearchError
-from vidsearch.query import Vector, read_sort
+from vidsearch.query import Vector
 from vidsearch.results import Certificate, Hit
 from vidsearch.selection import Selection
 
@@ -199,11 +198,11 @@ class Ranker:
     def _browsed(self, state: State) -> Ranking:
         started = time.perf_counter()
         selections = self._selected(state)
-        matching, order = sum(selection.count for selection in selections), _order(state)
+        matching, order = sum(selection.count for selection in selections), order_of(state)
         if order is None:
-            rows = _first_rows(self.index, selections, DEPTH)
+            rows = first_rows(self.index, selections, DEPTH)
         else:
-            rows = _first_rows(self.index, selections, matching)
+            rows = first_rows(self.index, selections, matching)
             rows = rows[by_column(self.index, rows, order, DEPTH)]
         timings = {"filter": round((time.perf_counter() - started) * 1000, 3)}
         parts = tuple(self.index.explain_filter(state.where)) if state.where and not matching and len(self.index) else ()
@@ -223,7 +222,7 @@ class Ranker:
 
     def _shown(self, state: State, ranking: Ranking) -> tuple[Rows, Rows]:
         """Return the places of the ranking's rows that have a card, in the order shown, and how many clips each stands for."""
-        places, order = np.arange(len(ranking.rows)), _order(state)
+        places, order = np.arange(len(ranking.rows)), order_of(state)
         if asks(state) and order is not None:
             places = by_column(self.index, ranking.rows, order, len(ranking.rows))
         if not state.group:
@@ -259,25 +258,3 @@ class Ranker:
         else:
             return None
         return Score(score, None if percentiles is None else float(percentiles[0]))
-
-
-def asked_part(state: State) -> State:
-    """Return the state with what decides its ranking alone: the column it is sorted by only where nothing is asked."""
-    if asks(state):
-        return replace(state, sort="", group=False, page=1, clip="", tab="search", color="")
-    return State(where=state.where, lasso=state.lasso, sort=state.sort)
-
-
-def _order(state: State) -> tuple[str, bool] | None:
-    return read_sort(state.sort) if state.sort else None
-
-
-def _first_rows(index: Index, selections: list[Selection], most: int) -> Rows:
-    """Return the numbers of the first rows that pass."""
-    rows, missing = [np.zeros(0, np.int64)], most
-    for block in row_blocks(index, selections, rows=max(1, most)):
-        rows.append(block[:missing])
-        missing -= len(rows[-1])
-        if not missing:
-            break
-    return np.concatenate(rows)

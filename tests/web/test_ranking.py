@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.clips import SPACE, make_rows, write_index
 
 from ui import ranking
-from ui.ranking import KEPT, Ranker, asked_part
+from ui.question import asked_part
+from ui.ranking import KEPT, Ranker
 from ui.state import PAGE_SIZE, Point, State
 from vidsearch import open_index
 from vidsearch.answers.compose import NEGATIVE_WEIGHT
