@@ -12,6 +12,7 @@ from threading import Lock, Thread
 import numpy as np
 
 from ui.examples import examples
+from ui.facets import facets
 from ui.map import Map
 from ui.media import Media
 from ui.ranking import Ranker
@@ -133,8 +134,8 @@ class Shelf:
         try:
             explorer = self._explorer
             explorer.ranker.page(State())
-            for sentence in explorer.examples[:1]:
-                explorer.ranker.page(State(q=sentence))
+            facets(explorer.index, State(), explorer.ranker)
+            explorer.ranker.warm()
         except VidsearchError as error:
             log.warning("%s", error)
 

@@ -39,7 +39,7 @@ def _verdict(page: Page) -> str:
         return ""
     return (
         '<p class="vs-doubt" role="status"><b>No confident match.</b> '
-        f"The best clip scores {sure.best:.3f}, and a sentence that means nothing here reaches {sure.floor:.3f} by chance. "
+        f"The best clip scores {sure.best:.3f}; words thrown together at random reach {sure.floor:.3f} here. "
         "What follows is the nearest there is.</p>"
     )
 
