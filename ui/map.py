@@ -158,7 +158,7 @@ class Map:
         if layout.plane is None:
             return f"{drawn}, placed by PaCMAP: near dots look alike. A lasso chooses among the clips shown."
         plane = f"placed by the two directions in which they differ most (PCA, {sum(layout.plane.explained):.0%} of the variance)"
-        return f"{drawn}, {plane}: near dots look alike. A lasso chooses from all clips."
+        return f"{drawn}, {plane}. A lasso chooses from all clips. `vidsearch map` places them so that neighbours stay together (PaCMAP)."
 
 
 def layout_key(index: Corpus) -> str:

@@ -3,13 +3,15 @@
 import base64
 import json
 import math
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.made import made
 
-from ui import clusters, pacmap_store
+from ui import clusters, map_cli, pacmap_store
 from ui import map as maps
 from ui.colors import colors_of
 from ui.map import Map, layout_key
@@ -17,7 +19,7 @@ from ui.positions import fit, project_rows
 from ui.regions import inside, rows_inside
 from ui.state import Point
 from vidsearch import open_index
-from vidsearch.errors import QueryError, UsageError
+from vidsearch.errors import MissingExtraError, QueryError, UsageError
 from vidsearch.upkeep.delete import delete
 
 COUNT = 500
@@ -210,6 +212,30 @@ def test_places_kept_beside_the_index_are_used_for_its_version_alone(root, tmp_p
     path.unlink()
     pacmap_store.save(root, layout_key(index)[:-1] + "9", points)
     assert Map(index, tmp_path).layout.plane is not None
+
+
+def test_pacmap_that_cannot_be_used_is_one_line(monkeypatch):
+    with pytest.raises(UsageError, match="19 clips are too few for PaCMAP; 20 are needed"):
+        pacmap_store.embed(np.zeros((19, 4), np.float32))
+    monkeypatch.setitem(sys.modules, "pacmap", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'vidsearch\[map\]'"):
+        pacmap_store.embed(np.zeros((20, 4), np.float32))
+
+
+@pytest.mark.slow
+def test_pacmap_keeps_clouds_apart(root, capsys, tmp_path):
+    map_cli.map_(root)
+    path = Path(capsys.readouterr().out.splitlines()[-1])
+    try:
+        drawn = Map(open_index(root), tmp_path)
+        assert drawn.payload()["method"] == "PaCMAP"
+        points, rows = drawn.layout.points.astype(float), drawn.layout.rows
+        distance = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+        np.fill_diagonal(distance, np.inf)
+        assert np.mean(rows[distance.argmin(axis=1)] % 5 == rows % 5) > 0.98
+        assert (points.min(axis=0).tolist(), points.max()) == ([pacmap_store.OFFSET] * 2, pacmap_store.OFFSET + pacmap_store.WIDTH)
+    finally:
+        path.unlink()
 
 
 def test_a_segment_left_out_makes_another_map(root, tmp_path):

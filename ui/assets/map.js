@@ -74,7 +74,7 @@ class View {
       tool("Lasso", "Lasso: circle clips to filter by them", () => { this.lassoing = !this.lassoing; this.canvas.classList.toggle("is-lasso", this.lassoing); this.showBar(); }, String(this.lassoing)),
       tool("−", "Zoom out", () => this.painter.zoom(1 / 1.5)),
       tool("+", "Zoom in", () => this.painter.zoom(1.5)),
-      tool("Fit", "Show the whole map", () => this.painter.fit()),
+      tool("Fit", "Fit the whole map", () => this.painter.fit()),
     ];
     this.bar.replaceChildren(make("label", {}, "Colour by", select), make("div", { class: "vs-map-tools", role: "group", "aria-label": "Map tools" }, ...tools));
     if (focused) [...this.bar.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === focused)?.focus();
