@@ -6,6 +6,7 @@
   const HOVER_MS = 140;
   const MAX_TEXT = 4096;
   const MAX_UPLOAD = 64e6;
+  const UNANSWERED = "vidsearch-unanswered"; // what was asked when the server went: Gradio opens the page anew once another one is there
   const MAX_CART = 100000;
   const $ = (selector, within = document) => within.querySelector(selector);
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -30,7 +31,11 @@
 
   vs.ready = (trigger) => {
     send = (data) => trigger("click", data);
-    if (!vs.shown) vs.act({ kind: "goto", params: vs.params }, { replace: true });
+    if (vs.shown) return;
+    vs.act({ kind: "goto", params: vs.params }, { replace: true });
+    const asked = JSON.parse(sessionStorage.getItem(UNANSWERED) || "null");
+    if (asked && asked.params === vs.params) vs.act(asked.action);
+    sessionStorage.removeItem(UNANSWERED);
   };
 
   function pump() {
@@ -52,6 +57,7 @@
       return;
     }
     tell("The server does not answer. Is `vidsearch ui` still running? The page goes on when it is back.");
+    sessionStorage.setItem(UNANSWERED, JSON.stringify({ params: vs.params, action: running.action }));
     while (!(await alive())) await new Promise((wake) => setTimeout(wake, 1000));
     tell("");
     if (running && running.n === n) { running.n = ++number; dispatch(); }
@@ -72,6 +78,7 @@
     vs.player();
     if (done === "1") {
       clearTimeout(running.timer);
+      if (running.action.kind !== "goto") sessionStorage.removeItem(UNANSWERED);
       running = null;
       document.body.classList.remove("vs-busy");
       pump();
