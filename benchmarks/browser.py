@@ -34,7 +34,7 @@ from support.pages import settle  # noqa: E402
 from support.site import Site, find_chromium, launch  # noqa: E402
 
 from ui.explorer import Shelf  # noqa: E402
-from ui.facets import facets  # noqa: E402
+from ui.filtering.facets import facets  # noqa: E402
 from ui.state import State  # noqa: E402
 from vidsearch.engine import open_index  # noqa: E402
 

@@ -11,12 +11,12 @@ from threading import Lock, Thread
 
 import numpy as np
 
-from ui.examples import examples
-from ui.facets import facets
-from ui.map import Map
-from ui.media import Media
-from ui.ranking import Ranker
-from ui.regions import rows_inside
+from ui.asking.examples import examples
+from ui.asking.ranking import Ranker
+from ui.clips.media import Media
+from ui.filtering.facets import facets
+from ui.plots.map import Map
+from ui.plots.regions import rows_inside
 from ui.state import State
 from vidsearch.answers.page import hit_of
 from vidsearch.answers.videos import sources_of, within

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ui import conditions
+from ui.filtering import conditions
 from ui.state import MODES, TABS, Point, State
 from vidsearch.engine import Index
 from vidsearch.errors import QueryError

@@ -15,13 +15,13 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
-from ui import uploads
+from ui.asking import uploads
+from ui.clips.media import default_cache
 from ui.explorer import Shelf
 from ui.guard import Guard
-from ui.media import default_cache
-from ui.routes_data import data_routes
-from ui.routes_media import media_routes
-from ui.routes_page import page_routes
+from ui.routes.data import data_routes
+from ui.routes.media import media_routes
+from ui.routes.page import page_routes
 from vidsearch.errors import UsageError
 
 HOST = "127.0.0.1"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ui.conditions import conditions
 from ui.explorer import Explorer
-from ui.facets import facets
+from ui.filtering.conditions import conditions
+from ui.filtering.facets import facets
 from ui.handlers import Action, act
 from ui.markup import facets as filter_markup
 from ui.markup import notes

@@ -16,9 +16,9 @@ from PIL import Image
 from support import clips
 from support.clips import make_rows, write_index
 
-from ui import uploads
-from ui.cart import FORMS, MAX_IDS, write
-from ui.ranking import Ranker
+from ui.asking import uploads
+from ui.asking.cart import FORMS, MAX_IDS, write
+from ui.asking.ranking import Ranker
 from ui.state import Point, State
 from vidsearch import open_index
 from vidsearch.cli import main

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.filters import MORE_VALUES, table, trees
 from support.tables import index_of
 
-from ui.conditions import choices, conditions, drop, set_range, toggle, without
+from ui.filtering.conditions import choices, conditions, drop, set_range, toggle, without
 from vidsearch import Index
 from vidsearch.errors import FilterError
 from vidsearch.filters.evaluate import evaluate

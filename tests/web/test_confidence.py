@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support.clips import DIM, SPACE, make_rows, write_index
 
-from ui import confidence
-from ui.confidence import QUANTILE, Background
-from ui.ranking import Ranker
+from ui.asking import confidence
+from ui.asking.confidence import QUANTILE, Background
+from ui.asking.ranking import Ranker
 from ui.state import State
 from vidsearch import open_index
 from vidsearch.curate.terms import jumbles

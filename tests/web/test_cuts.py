@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from support.videos import RECIPES, read_number, write_video
 
-from ui._cutting import cut, fitted
-from ui._probing import probe
-from ui.cuts import Plan, Probe, plan
+from ui.clips._cutting import cut, fitted
+from ui.clips._probing import probe
+from ui.clips.cuts import Plan, Probe, plan
 from vidsearch.errors import DecodeError
 
 MP4 = Probe("mov,mp4,m4a,3gp,3g2,mj2", "h264", "aac", "yuv420p", 25.0, 0.0, 60.0, 4.0, turned=False)

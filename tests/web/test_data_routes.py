@@ -6,10 +6,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from support.made import made
 
-from ui.dataset import figures
+from ui.clips.media import Media
 from ui.explorer import Explorer
-from ui.media import Media
-from ui.routes_data import data_routes
+from ui.plots.dataset import figures
+from ui.routes.data import data_routes
 from ui.state import Point, State
 
 SQUARE = (Point(-0.3, -0.3), Point(0.3, -0.3), Point(0.3, 0.3), Point(-0.3, 0.3))

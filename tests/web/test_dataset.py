@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.made import made
 
-from ui import conditions
-from ui.dataset import PER_VIDEO, Dataset, figures
-from ui.words import count_words
+from ui.filtering import conditions
+from ui.plots.dataset import PER_VIDEO, Dataset, figures
+from ui.plots.words import count_words
 from vidsearch import open_index
 from vidsearch.storage import manifest as manifests
 from vidsearch.upkeep.delete import delete

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.clips import make_rows, write_index
 
-from ui.examples import BREAKS, LONGEST, examples, shortened
+from ui.asking.examples import BREAKS, LONGEST, examples, shortened
 from vidsearch import open_index
 from vidsearch.upkeep.delete import delete
 

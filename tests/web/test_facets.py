@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from support.filters import MORE_VALUES, table, trees
 from support.tables import index_of
 
-from ui.choices import YEARS, kind_of
-from ui.conditions import set_range
-from ui.facets import TOP_VALUES, Facet, facets
-from ui.ranking import Ranker
+from ui.asking.ranking import Ranker
+from ui.filtering.choices import YEARS, kind_of
+from ui.filtering.conditions import set_range
+from ui.filtering.facets import TOP_VALUES, Facet, facets
 from ui.state import Point, State
 from vidsearch import Index, open_index
 from vidsearch.errors import IndexCorruptError

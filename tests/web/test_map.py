@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from support.made import made
 
-from ui import clusters, map_cli, pacmap_store
-from ui import map as maps
-from ui.colors import colors_of
-from ui.map import Map, layout_key
-from ui.positions import fit, project_rows
-from ui.regions import inside, rows_inside
+from ui.plots import clusters, map_cli, pacmap_store
+from ui.plots import map as maps
+from ui.plots.colors import colors_of
+from ui.plots.map import Map, layout_key
+from ui.plots.positions import fit, project_rows
+from ui.plots.regions import inside, rows_inside
 from ui.state import Point
 from vidsearch import open_index
 from vidsearch.errors import MissingExtraError, QueryError, UsageError

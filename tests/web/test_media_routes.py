@@ -19,9 +19,9 @@ from support.archives import write_tar
 from support.made import made
 from support.videos import copy_packets, write_video
 
-from ui._ranges import Stretch, Unsatisfiable, read_range
-from ui.media import Media
-from ui.routes_media import CHUNK_BYTES, media_routes
+from ui.clips._ranges import Stretch, Unsatisfiable, read_range
+from ui.clips.media import Media
+from ui.routes.media import CHUNK_BYTES, media_routes
 from vidsearch import open_index
 from vidsearch.upkeep.delete import delete
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.clips import SPACE, make_rows, write_index
 
-from ui import ranking
-from ui.question import asked_part
-from ui.ranking import KEPT, Ranker
+from ui.asking import ranking
+from ui.asking.question import asked_part
+from ui.asking.ranking import KEPT, Ranker
 from ui.state import PAGE_SIZE, Point, State
 from vidsearch import open_index
 from vidsearch.answers.compose import NEGATIVE_WEIGHT

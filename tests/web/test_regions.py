@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.made import made
 
-from ui.map import Map
-from ui.positions import project_all
-from ui.regions import inside, rows_inside
+from ui.plots.map import Map
+from ui.plots.positions import project_all
+from ui.plots.regions import inside, rows_inside
 from ui.state import Point
 from vidsearch import open_index
 from vidsearch.upkeep.delete import delete

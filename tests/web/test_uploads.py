@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from support.videos import write_video
 
-from ui import uploads
-from ui.uploads import keep, path_of
+from ui.asking import uploads
+from ui.asking.uploads import keep, path_of
 from vidsearch.errors import QueryError, UsageError
 
 

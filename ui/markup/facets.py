@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ui.conditions import Condition
-from ui.facets import Facet, FacetValue
+from ui.filtering.conditions import Condition
+from ui.filtering.facets import Facet, FacetValue
 from ui.markup.parts import button, icon, plural
 from ui.state import State
 

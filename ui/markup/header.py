@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ui.cart import FORMS
+from ui.asking.cart import FORMS
 from ui.markup.parts import icon, plural
 from ui.state import TABS
 

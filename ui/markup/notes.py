@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ui.asking.ranking import Ranking
 from ui.markup.parts import button, plural
-from ui.ranking import Ranking
 from ui.state import State
 
 TOY = "demo-viclip"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
+from ui.clips.media import Playback
 from ui.markup.parts import button, clock, icon, poster_url
 from ui.markup.results import fact_rows, percentile, source_times, thumbs
-from ui.media import Playback
 from ui.state import State
 from vidsearch.results import Hit
 

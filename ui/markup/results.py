@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from ui.asking.ranking import Card, Page
 from ui.markup.parts import button, clock, icon, number, plural, poster_url
-from ui.ranking import Card, Page
 from ui.state import PAGE_SIZE, State
 from vidsearch.results import Hit
 

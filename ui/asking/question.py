@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from ui.asking.uploads import path_of
 from ui.state import State
-from ui.uploads import path_of
 from vidsearch._query_parts import Media, Rocchio, Weighted
 from vidsearch.corpus import Rows
 from vidsearch.query import Mode, Query, read_sort

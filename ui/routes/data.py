@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ui.dataset import Dataset
+from ui.asking.question import asks
 from ui.explorer import Explorer
-from ui.question import asks
+from ui.plots.dataset import Dataset
 from ui.state import State
 from vidsearch.errors import UsageError, VidsearchError
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from ui.bins import core, number_edges
-from ui.choices import kind_of
-from ui.coded import Coded, Counts
-from ui.facets import CODING, FIRST, NEVER
-from ui.figures import Bar, Figure, histogram, lying, share, standing, top
-from ui.labels import edge, heading, shown, unit
-from ui.words import CaptionLengths
+from ui.filtering.bins import core, number_edges
+from ui.filtering.choices import kind_of
+from ui.filtering.coded import Coded, Counts
+from ui.filtering.facets import CODING, FIRST, NEVER
+from ui.filtering.labels import edge, heading, shown, unit
+from ui.plots.figures import Bar, Figure, histogram, lying, share, standing, top
+from ui.plots.words import CaptionLengths
 from vidsearch.answers.videos import FILE, SOURCE
 from vidsearch.corpus import Corpus
 from vidsearch.selection import Selection

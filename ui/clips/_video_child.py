@@ -1,4 +1,4 @@
-"""The process that reads videos for the page: `python -m ui._video_child SOCKET`, started by `ui._video_processes`.
+"""The process that reads videos for the page: `python -m ui.clips._video_child SOCKET`, started by `ui.clips._video_processes`.
 
 It talks over an inherited socket in lines of JSON:
 
@@ -25,9 +25,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from ui._cutting import cut
-from ui._picturing import poster
-from ui._probing import probe
+from ui.clips._cutting import cut
+from ui.clips._picturing import poster
+from ui.clips._probing import probe
 from vidsearch.errors import DecodeError, VidsearchError
 
 MEMORY_BYTES = 3 << 30  # of address space: frames of 8192 x 8192 pixels, several at a time

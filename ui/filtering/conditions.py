@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from pyarrow import types
 
-from ui.choices import YEARS, Bound, Choice, canonical, kind_of, read
+from ui.filtering.choices import YEARS, Bound, Choice, canonical, kind_of, read
 from vidsearch.corpus import Corpus
 from vidsearch.errors import FilterError
 from vidsearch.filters.tree import And, Compare, Filter, Value

@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ui._kept_files import KeptFiles
-from ui._video_processes import VideoProcesses
-from ui.cuts import MIME, MOST_SECONDS, Plan, Probe, plan
+from ui.clips._kept_files import KeptFiles
+from ui.clips._video_processes import VideoProcesses
+from ui.clips.cuts import MIME, MOST_SECONDS, Plan, Probe, plan
 from vidsearch.archives.entries import DEFLATED
 from vidsearch.archives.inside import open_inside, resolve_inside
 from vidsearch.archives.members import exists, find, split, stat_media

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 
-from ui import cart, uploads
+from ui.asking import cart, uploads
 from ui.explorer import Explorer
 from ui.state import State
 from vidsearch.errors import QueryError, VidsearchError

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ui import conditions
-from ui.choices import Choice, kind_of
-from ui.coded import Coded, Coding, Counts
-from ui.labels import edge, heading, shown, unit
-from ui.question import asks
-from ui.ranking import Ranker
+from ui.asking.question import asks
+from ui.asking.ranking import Ranker
+from ui.filtering import conditions
+from ui.filtering.choices import Choice, kind_of
+from ui.filtering.coded import Coded, Coding, Counts
+from ui.filtering.labels import edge, heading, shown, unit
 from ui.state import Point, State
 from vidsearch.engine import Index
 from vidsearch.filters.tree import Value

@@ -20,8 +20,8 @@ def map_(
     Without it the map is made by PCA. Up to 100,000 clips are placed, some minutes on two cores; when the index has changed, run it again.
     """
     require("pacmap")
-    from ui import pacmap_store
-    from ui.map import layout_key, sample
+    from ui.plots import pacmap_store
+    from ui.plots.map import layout_key, sample
     from vidsearch.engine import open_index
 
     opened = open_index(index or default_index())

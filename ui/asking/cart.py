@@ -10,8 +10,8 @@ import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ui.question import asks, question
-from ui.ranking import Ranker
+from ui.asking.question import asks, question
+from ui.asking.ranking import Ranker
 from ui.state import DEPTH, State
 from vidsearch._query_parts import Media
 from vidsearch.curate.recipe import Subset, export, recipe_path

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pyarrow import types
 
-from ui.labels import shown
+from ui.filtering.labels import shown
 from vidsearch.corpus import Corpus, Rows
 
 NAMED = 7  # Okabe and Ito's palette for all kinds of colour vision has seven hues besides black

@@ -13,7 +13,7 @@ from ui.state import Point
 from vidsearch.corpus import Rows
 
 if TYPE_CHECKING:
-    from ui.map import Map
+    from ui.plots.map import Map
 
 Mask = npt.NDArray[np.bool_]
 

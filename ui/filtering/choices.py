@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import types
 
-from ui.labels import heading, shown
+from ui.filtering.labels import heading, shown
 from vidsearch.filters.tree import And, Compare, Filter, IsNull, OneOf, Or, Value
 
 SHOWN_VALUES = 4  # in a chip

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from pyarrow import types
 
-from ui import clusters, pacmap_store
-from ui._kept_files import KeptFiles
-from ui.colors import colors_of
-from ui.labels import heading
-from ui.positions import Plane, fit, project_all, project_rows
+from ui.clips._kept_files import KeptFiles
+from ui.filtering.labels import heading
+from ui.plots import clusters, pacmap_store
+from ui.plots.colors import colors_of
+from ui.plots.positions import Plane, fit, project_all, project_rows
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.curate.scan import draw_rows
 from vidsearch.errors import QueryError, UsageError, VidsearchError

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ui.confidence import Background, Confidence
-from ui.ordering import by_column, first_rows
-from ui.question import asked_part, asks, order_of, question
+from ui.asking.confidence import Background, Confidence
+from ui.asking.ordering import by_column, first_rows
+from ui.asking.question import asked_part, asks, order_of, question
 from ui.state import DEPTH, PAGE_SIZE, State
 from vidsearch import Index
 from vidsearch.answers.page import hit_of

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ui._ranges import Stretch, Unsatisfiable, read_range
-from ui.media import POSTER_WIDTHS, Media, NoMediaError, Opened
+from ui.clips._ranges import Stretch, Unsatisfiable, read_range
+from ui.clips.media import POSTER_WIDTHS, Media, NoMediaError, Opened
 from vidsearch.errors import QueryError, VidsearchError
 
 CHUNK_BYTES = 256 << 10

@@ -1,0 +1,1 @@
+"""Clips as a browser plays them: posters, videos and cuts, made by processes that can be killed."""

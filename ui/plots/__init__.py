@@ -1,0 +1,1 @@
+"""The data set as charts and as a map."""
