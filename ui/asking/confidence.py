@@ -87,9 +87,13 @@ class Background:
         return self._index.encode_texts(jumbles((), seed=SEED, count=JUMBLES))
 
     def percentiles(self, vector: Vector, cosines: Scores) -> Scores:
-        """Return for each cosine (m,) with a question the share of the sample's clips whose own is lower, 0 to 1."""
+        """Return for each cosine (m,) with a question the share of the sample's clips whose own is lower.
+
+        From 0 to all but one of s, the most that a sample of s can tell.
+        """
         others = np.sort(self.sample @ vector)
-        shares: Scores = (np.searchsorted(others, cosines) / max(1, len(others))).astype(np.float32)
+        lower = np.minimum(np.searchsorted(others, cosines), len(others) - 1)
+        shares: Scores = (lower / max(1, len(others))).astype(np.float32)
         return shares
 
     @property

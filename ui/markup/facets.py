@@ -36,13 +36,11 @@ def _values(facet: Facet) -> str:
 
 def _value(facet: Facet, value: FacetValue, most: int) -> str:
     action = {"kind": "toggle", "column": facet.column, "value": value.value}
-    label = f"{value.label}: {plural(value.count, 'clip')}"
-    shape = button(label, action, classes="vs-value", pressed=value.chosen)
     inside = (
         f'<span class="vs-box">{icon("check")}</span><span class="vs-label">{escape(value.label)}</span>'
         f'<span class="vs-count">{value.count:,}</span><span class="vs-bar" style="width:{100 * value.count / (most or 1):.1f}%"></span>'
     )
-    return shape.replace(f">{escape(label)}</button>", f' aria-label="{escape(label)}">{inside}</button>')
+    return button(value.label, action, content=inside, classes="vs-value", pressed=value.chosen)
 
 
 def _range(facet: Facet) -> str:

@@ -28,12 +28,33 @@ def icon(name: str) -> str:
     return f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="{ICONS[name]}"/></svg>'
 
 
-def button(label: str, action: dict[str, Any], *, drawn: str = "", classes: str = "", pressed: bool | None = None, title: str = "") -> str:
-    """Return a button that sends an action; with a drawing, the label is what a screen reader says."""
-    state = "" if pressed is None else f' aria-pressed="{str(pressed).lower()}"'
-    named = f' aria-label="{escape(label)}" title="{escape(title or label)}"' if drawn else f' title="{escape(title)}"' if title else ""
-    content = icon(drawn) if drawn else escape(label)
-    return f'<button type="button" class="{classes}"{state}{named} data-act="{escape(json.dumps(action))}">{content}</button>'
+def button(
+    label: str,
+    action: dict[str, Any],
+    *,
+    drawn: str = "",
+    content: str = "",
+    classes: str = "",
+    pressed: bool | None = None,
+    title: str = "",
+) -> str:
+    """Return a button that sends an action.
+
+    Args:
+        label: its text; with a drawing, what a screen reader says.
+        action: see `handlers.act`.
+        drawn: one of ICONS, in place of the text.
+        content: HTML in place of the text, which holds it.
+        classes, pressed, title: attributes.
+    """
+    attributes = f' class="{classes}" data-act="{escape(json.dumps(action))}"'
+    if pressed is not None:
+        attributes += f' aria-pressed="{str(pressed).lower()}"'
+    if drawn:
+        attributes += f' aria-label="{escape(label)}"'
+    if title or drawn:
+        attributes += f' title="{escape(title or label)}"'
+    return f'<button type="button"{attributes}>{icon(drawn) if drawn else content or escape(label)}</button>'
 
 
 def poster_url(clip_id: str, width: int = 320) -> str:

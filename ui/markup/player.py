@@ -33,7 +33,7 @@ def _screen(hit: Hit, playback: Playback) -> str:
     source = f"{playback.url}#t={playback.start_s:.3f},{playback.end_s:.3f}"
     buttons = "".join(
         f'<button type="button" class="vs-control" data-control="{name}" aria-label="{label}" title="{label}"'
-        f"{' aria-pressed=true' if name == 'loop' else ''}>{icon(name)}</button>"
+        f"{' aria-pressed=true' if name == 'loop' else ''}>{icon(name)}{icon('pause') if name == 'play' else ''}</button>"
         for name, label in CONTROLS
     )
     return (

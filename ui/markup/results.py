@@ -70,9 +70,9 @@ def _score(card: Card) -> str:
 
 
 def percentile(share: float) -> str:
-    """Return "top 0.4 %" for a share of 0.996 that scores lower; beyond what the sample can tell, "top 0.01 %"."""
+    """Return "top 0.4 %" for a share of 0.996 that scores lower."""
     above = 100 * (1 - share)
-    return f"top {max(above, 0.01):.2g} %" if above < 1 else f"top {above:.0f} %"
+    return f"top {above:.2g} %" if above < 1 else f"top {above:.0f} %"
 
 
 def _said(hit: Hit) -> str:
