@@ -3,6 +3,7 @@
 "use strict";
 (() => {
   const SLOW_MS = 8000;
+  const ASKED_AGAIN = 5; // times SLOW_MS without an answer
   const HOVER_MS = 140;
   const MAX_TEXT = 4096;
   const MAX_UPLOAD = 64e6;
@@ -52,8 +53,10 @@
 
   async function ask(n) { // nothing came for a while: is the server there?
     if (!running || running.n !== n) return;
-    if (await alive()) {
-      running.timer = setTimeout(() => ask(n), SLOW_MS);
+    if (await alive()) { // it is busy, or its queue was full: ask again, for an answer leaves nothing behind on the server
+      running.waits = (running.waits || 0) + 1;
+      tell("The server is busy. The page goes on when the answer is there.");
+      if (running.waits % ASKED_AGAIN === 0) { running.n = ++number; dispatch(); } else running.timer = setTimeout(() => ask(n), SLOW_MS);
       return;
     }
     tell("The server does not answer. Is `vidsearch ui` still running? The page goes on when it is back.");
@@ -78,6 +81,7 @@
     vs.player();
     if (done === "1") {
       clearTimeout(running.timer);
+      if (running.waits) tell("");
       if (running.action.kind !== "goto") sessionStorage.removeItem(UNANSWERED);
       running = null;
       document.body.classList.remove("vs-busy");
