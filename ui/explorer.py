@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
@@ -12,6 +11,7 @@ from threading import Lock, Thread
 import numpy as np
 
 from ui.asking.examples import examples
+from ui.asking.ordering import first_rows
 from ui.asking.ranking import Ranker
 from ui.clips.media import Media
 from ui.filtering.facets import facets
@@ -24,12 +24,12 @@ from vidsearch.corpus import Rows
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import VidsearchError
 from vidsearch.results import Hit
-from vidsearch.selection import Selection
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import seal
 
 LOOK_AGAIN_S = 2.0
 NEIGHBOURS = 60  # clips of a video shown around one
+LOOKED_AT = 2000  # clips of it on either side in the index, among which those are
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,6 @@ class Explorer:
         """Return the rows in the region of the map that is chosen; None where none is."""
         return rows_inside(self.map, state.lasso) if state.lasso else None
 
-    def selections(self, state: State) -> Sequence[Selection]:
-        """Return the rows that pass the filter, region included."""
-        chosen = self.index.select(state.where or None)
-        inside = self.inside(state)
-        return chosen if inside is None else narrowed(self.index, chosen, inside)
-
     def hit(self, clip_id: str) -> Hit:
         (row,) = self.index.take([self.index.row_of(clip_id)])
         return hit_of(1, float("nan"), row)
@@ -74,22 +68,13 @@ class Explorer:
         """Return the clips of one clip's source video in order of time, itself among them; of many, those around it."""
         row = self.index.row_of(clip_id)
         of_video = self.index.select(within(self.index, sources_of(self.index, np.array([row])).videos))
-        parts = zip(of_video, self.index.offsets, strict=False)
-        rows = np.concatenate([np.zeros(0, np.int64), *(selection.ids.astype(np.int64) + first for selection, first in parts)])
+        rows = first_rows(self.index, of_video, self.index.slots)
+        place = int(np.searchsorted(rows, row))
+        rows = rows[max(0, place - LOOKED_AT) : place + LOOKED_AT]
         rows = rows[np.argsort(sources_of(self.index, rows).starts_s, kind="stable")]
         place = int(np.flatnonzero(rows == row)[0])
         first = max(0, min(place - NEIGHBOURS // 2, len(rows) - NEIGHBOURS))
         return [hit_of(number, float("nan"), values) for number, values in enumerate(self.index.take(rows[first : first + NEIGHBOURS]), 1)]
-
-
-def narrowed(index: Index, chosen: Sequence[Selection], rows: Rows) -> list[Selection]:
-    """Return selections of those rows alone, (m,) int64 in any order."""
-    ordered = np.unique(rows)
-    ends = np.searchsorted(ordered, index.offsets)
-    return [
-        selection & Selection.of_ids(selection.rows, (ordered[start:end] - first).astype(np.uint32))
-        for selection, first, start, end in zip(chosen, index.offsets, ends[:-1], ends[1:], strict=False)
-    ]
 
 
 class Shelf:

@@ -38,7 +38,7 @@ STATES = [State(tab="dataset"), State(where="kind = 'a'"), State(lasso=SQUARE), 
 def test_the_data_set_is_counted_under_filter_and_lasso(client, explorer, state):
     answer = client.get(f"/data/dataset?{state.to_params()}")
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.json() == figures(explorer.index, explorer.selections(state))
+    assert answer.json() == figures(explorer.index, explorer.ranker.selections(state))
     assert 0 < answer.json()["clips"] <= (100 if state.where else 200)
 
 
@@ -46,7 +46,7 @@ def test_the_map_marks_results_and_what_passes(client, explorer):
     state = State(like=("c5",), where="kind = 'b'", color="kind", tab="map")
     answer = client.get(f"/data/map?{state.to_params()}").json()
     ranked = explorer.ranker.rank(state).rows
-    assert answer == explorer.map.payload("kind", ranked, explorer.selections(state))
+    assert answer == explorer.map.payload("kind", ranked, explorer.ranker.selections(state))
     assert [one["id"] for one in answer["top"]] == [f"c{row}" for row in ranked[:24].tolist()]
     plain = client.get(f"/data/map?have={answer['key']}").json()
     assert (plain["points"], plain["top"], plain["passing"], plain["count"]) == ("", [], "", 200)

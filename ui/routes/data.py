@@ -33,7 +33,7 @@ def data_routes(explorer: Callable[[], Explorer]) -> APIRouter:
     @routes.get("/dataset")
     def dataset(request: Request) -> JSONResponse:
         def answer(now: Explorer) -> Answer:
-            return dataset_of(now.index).figures(now.selections(_state(request)))
+            return dataset_of(now.index).figures(now.ranker.selections(_state(request)))
 
         return _answered(explorer(), answer)
 
@@ -41,7 +41,7 @@ def data_routes(explorer: Callable[[], Explorer]) -> APIRouter:
     def map_(request: Request) -> JSONResponse:
         def answer(now: Explorer) -> Answer:
             state = _state(request)
-            passing = now.selections(state) if state.where or state.lasso else None
+            passing = now.ranker.selections(state) if state.where or state.lasso else None
             results = now.ranker.rank(state).rows if asks(state) else None
             return now.map.payload(state.color, results, passing, request.query_params.get("have", ""))
 
