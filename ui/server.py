@@ -30,7 +30,7 @@ BODY_BYTES = 1 << 20  # of what the page sends
 LARGE = {"/upload": uploads.MAX_BYTES, "/export": 8 << 20}  # but here: a file; the ids of a full cart
 ASSETS = Path(__file__).parent / "assets"
 HEAD = (  # a style sheet of its own, for Gradio would put its class before every selector
-    '<link rel="stylesheet" href="/page/style.css"><script src="/page/page.js"></script><script src="/page/charts.js" defer></script>'
+    '<link rel="stylesheet" href="/page/style.css"><script type="module" src="/page/page.js"></script>'
 )
 
 

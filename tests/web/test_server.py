@@ -178,3 +178,12 @@ def test_only_what_a_change_concerns_is_drawn(shelf: Shelf) -> None:
         True,
         False,
     ]
+
+
+def test_the_neighbours_of_a_clip_are_those_of_its_video_in_order_of_time(tmp_path: Path) -> None:
+    starts = [4.0, 0.0, 2.0, 1.0, 3.0]
+    videos = ["a.mp4", "a.mp4", "b.mp4", "a.mp4", "b.mp4"]
+    made(tmp_path / "index", np.eye(5, 8, dtype=np.float32), video=videos, start_s=starts, end_s=[start + 1 for start in starts])
+    shelf = Shelf(tmp_path / "index", model=None, strict=False, media_root=None, cache=tmp_path / "cache")
+    assert [hit.clip_id for hit in shelf.explorer.neighbours("c3")] == ["c1", "c3", "c0"]
+    shelf.close()
