@@ -56,4 +56,6 @@ The demo model knows nothing but this toy world. For real videos:
 Without a download, `vidsearch index CLIPS/` uses the offline encoder: weak, but it searches real video.
 The clips made here are in {folder}/; try your own sentence on them:
   vidsearch query "a red triangle moves down" --index {folder}/index
+or look at them in the browser:
+  vidsearch ui {folder}/index
 """
