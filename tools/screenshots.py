@@ -20,6 +20,8 @@ from support.pages import link, press, settle  # noqa: E402
 from support.site import Site, find_chromium, launch  # noqa: E402
 
 LARGEST_BYTES = 400_000
+PICTURES_THERE = """() => [...document.images].every((image) =>
+    image.complete || !image.checkVisibility() || image.getBoundingClientRect().top > innerHeight)"""
 SENTENCE = "a blue circle moves up"
 
 
@@ -90,7 +92,7 @@ def take(browser: Browser, site: Site, picture: Picture, path: Path) -> None:
     tab = picture.params.get("tab", "search")
     page.wait_for_selector(".vs-card" if tab == "search" else f"#vs-{tab}-place :is(.main-svg, canvas)")
     picture.before(page)
-    page.wait_for_function("() => [...document.images].every((image) => image.complete || image.getBoundingClientRect().top > innerHeight)")
+    page.wait_for_function(PICTURES_THERE)
     page.wait_for_timeout(1000)  # what fades and slides
     page.screenshot(path=path)
     context.close()
