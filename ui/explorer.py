@@ -119,6 +119,7 @@ class Shelf:
         try:
             explorer = self._explorer
             explorer.ranker.page(State())
+            _ = explorer.examples
             facets(explorer.index, State(), explorer.ranker)
             explorer.ranker.warm()
         except VidsearchError as error:

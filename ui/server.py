@@ -74,6 +74,7 @@ def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]  # every setting is given below
     os.environ |= {"GRADIO_TEMP_DIR": str(scratch / "gradio"), "GRADIO_ANALYTICS_ENABLED": "False"}
+    os.environ.setdefault("MPLBACKEND", "agg")  # Gradio asks matplotlib for its backend at each event, and without one pyplot is imported
     import gradio as gr
 
     from ui.app import build_page

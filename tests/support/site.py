@@ -60,7 +60,7 @@ class Site:
         """Start the server and wait until it serves the page."""
         command = [sys.executable, "-m", "vidsearch", "ui", str(self.index), "--port", str(self.port)]
         with self.log.open("ab") as log:
-            environment = os.environ | {"XDG_CACHE_HOME": str(self.cache)}
+            environment = os.environ | {"XDG_CACHE_HOME": str(self.cache), "PYTHONDONTWRITEBYTECODE": ""}  # no compiling at each start
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         until = time.monotonic() + STARTED_S
         while not self._answers():
