@@ -33,6 +33,13 @@ def filter_by(page: Page, sql: str) -> None:
     _enter(page, "where", sql)
 
 
+def go(page: Page, **params: str) -> Page:
+    """Show another state in the page that is open, as Back does."""
+    last = page.evaluate(_LAST)
+    page.evaluate("(params) => vs.act({ kind: 'goto', params })", urlencode(params))
+    return settle(page, last=last)
+
+
 def _enter(page: Page, area: str, text: str) -> None:
     last = page.evaluate(_LAST)
     place = page.locator(f"#vs-{area} input, #vs-{area} textarea")
