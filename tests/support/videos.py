@@ -78,6 +78,8 @@ def write_video(
             frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):  # as root it makes this thread a real-time one, and all it will start
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 
