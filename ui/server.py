@@ -22,6 +22,7 @@ from ui.guard import Guard
 from ui.routes.data import data_routes
 from ui.routes.media import media_routes
 from ui.routes.page import page_routes
+from vidsearch.encoders._blas import hold_one_thread
 from vidsearch.errors import UsageError
 
 HOST = "127.0.0.1"
@@ -41,6 +42,7 @@ def serve(path: Path, *, media_root: Path | None, port: int, open_browser: bool,
         UsageError: the port is taken.
         NotAnIndexError and others of `open_index`.
     """
+    hold_one_thread()
     listening = _listen(port)
     shelf = Shelf(path, model=model, strict=strict, media_root=media_root, cache=default_cache())
     with tempfile.TemporaryDirectory(prefix="vidsearch-ui-") as scratch:  # 0700; Gradio's cache and what is exported

@@ -35,6 +35,13 @@ def one_thread() -> Iterator[None]:
         set_threads(before)
 
 
+def hold_one_thread() -> None:
+    """Hold it there for good, for a process that computes in several threads at once: none changes the number under another."""
+    controls = _find_controls()
+    if controls is not None:
+        controls[1](1)
+
+
 @lru_cache(maxsize=1)
 def _find_controls() -> tuple[Any, Any] | None:
     package = Path(np.__file__).parent
