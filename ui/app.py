@@ -55,7 +55,7 @@ def build_page(shelf: Shelf) -> Any:
                 for tab in ("dataset", "map"):
                     gr.HTML(f'<div id="vs-{tab}-place"></div>', elem_id=f"vs-tab-{tab}", apply_default_css=False)
             shown["player"] = _area("player", js_on_load="watch('value', () => vs.player())")
-        _wire(shelf, shown)
+        _wire(shelf, shown, page)
     page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     return page
 
@@ -103,12 +103,13 @@ def _results(shown: dict[str, Any], columns: list[str]) -> None:
     shown["pull"].release(None, shown["pull"], None, js="(value) => { vs.act({kind: 'pull', value}) }")
 
 
-def _wire(shelf: Shelf, shown: dict[str, Any]) -> None:
+def _wire(shelf: Shelf, shown: dict[str, Any], page: gr.Blocks) -> None:
     line = gr.HTML("", elem_id="vs-line", visible="hidden", apply_default_css=False, js_on_load="watch('value', () => vs.answer(element))")
     bus = gr.HTML("", elem_id="vs-bus", visible="hidden", apply_default_css=False, js_on_load=_once_there("vs.ready(trigger)"))
     order = [*NAMES, *FIELDS]
 
-    def answer(event: gr.EventData) -> Iterator[list[Any]]:
+    def answer(event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
+        _forget(page, request)
         for said, areas, fields in _answers(shelf, event._data):
             updates = areas | fields
             yield [*(updates.get(name, gr.skip()) for name in order), said]
@@ -116,6 +117,19 @@ def _wire(shelf: Shelf, shown: dict[str, Any]) -> None:
     bus.click(
         answer, None, [*(shown[name] for name in order), line], show_progress="hidden", trigger_mode="multiple", api_visibility="private"
     )
+
+
+def _forget(page: gr.Blocks, request: gr.Request) -> None:
+    """Let go of what Gradio keeps of a session's earlier answers: a copy of each output that was skipped, with an id of its own.
+
+    A page sends one action at a time, so none is being answered now.
+    """
+    if request.request is None or request.session_hash is None:
+        return
+    held = request.request.app.state_holder[request.session_hash]
+    for kept in (held.blocks_config.blocks, held.config_values):
+        for number in kept.keys() - page.blocks.keys():
+            del kept[number]
 
 
 def _answers(shelf: Shelf, sent: Any) -> Iterator[tuple[str, Areas, dict[str, Any]]]:
