@@ -70,12 +70,12 @@ def test_a_category_has_codes_bitmaps_of_common_values_and_lists_of_rare_ones(tm
     assert found["bitmaps"].tolist() == [[0, 0xFFFFFFFF << 31 & 0xFFFFFFFF, 0b11], [0xFFFFFFFF, 0x0FFFFFFF, 0b1000]]
 
 
-@pytest.mark.usefixtures("short")
 def test_the_codes_of_a_category_are_the_places_of_its_values(tmp_path: Path) -> None:
     column = add(tmp_path, pa.table({"language": ["en", None, "de", "en"]})).columns["language"]
     assert (column.values, column.codes.tolist()) == (("de", "en"), [1, 2, 0, 1])
 
 
+@pytest.mark.usefixtures("short")
 def test_numbers_have_their_order_and_a_bitmap_each_few_places(tmp_path: Path) -> None:
     values = [4.0, None, 1.0, float("nan"), 3.0, 0.0, 2.0, 1.0]
     found = parts(add(tmp_path, pa.table({"score": pa.array(values, pa.float32())})))["score"]

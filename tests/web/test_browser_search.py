@@ -293,7 +293,7 @@ def test_a_picture_is_asked_with(site, open_page, demo, index):
     page = settle(open_page(site.url))
     video = demo / index.search(SENTENCE, k=1)[0].video
     page.locator("#vs-file").set_input_files(video)
-    page.wait_for_url(re.compile("upload="))
+    page.wait_for_url(re.compile("upload="), timeout=90_000)  # the first one loads torch
     settle(page)
     assert index.search(SENTENCE, k=1)[0].clip_id == clips(page)[0]
     assert "file you dropped in" in said(page, "chips")
