@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HUB_ENDPOINT = "https://huggingface.co"
@@ -19,29 +19,32 @@ class Settings:
         index: the index asked when none is named, or None.
         hub_endpoint: address of the Hugging Face hub or a mirror of it, without a slash at the end.
         hub_offline: never ask the hub.
+        cache: folder of what can be made again: cuts of videos, measured clips; need not exist.
     """
 
     models: Path
     index: Path | None = None
     hub_endpoint: str = HUB_ENDPOINT
     hub_offline: bool = False
+    cache: Path = field(default_factory=lambda: _folder("", "."))
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read VIDSEARCH_MODELS, VIDSEARCH_INDEX, HF_ENDPOINT and HF_HUB_OFFLINE; an empty variable counts as unset."""
+    """Read VIDSEARCH_MODELS, VIDSEARCH_CACHE, VIDSEARCH_INDEX, HF_ENDPOINT and HF_HUB_OFFLINE; an empty variable counts as unset."""
     environ = os.environ if environ is None else environ
     index = environ.get("VIDSEARCH_INDEX")
     return Settings(
-        models=_models_folder(environ.get("VIDSEARCH_MODELS", "")),
+        models=_folder(environ.get("VIDSEARCH_MODELS", ""), "models"),
+        cache=_folder(environ.get("VIDSEARCH_CACHE", ""), "."),
         index=Path(index).expanduser() if index else None,
         hub_endpoint=(environ.get("HF_ENDPOINT") or HUB_ENDPOINT).rstrip("/"),
         hub_offline=environ.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on"),
     )
 
 
-def _models_folder(named: str) -> Path:
+def _folder(named: str, default: str) -> Path:
     if named:
         return Path(named).expanduser()
     from platformdirs import user_cache_path
 
-    return user_cache_path("vidsearch", appauthor=False) / "models"
+    return user_cache_path("vidsearch", appauthor=False) / default

@@ -8,10 +8,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from vidsearch.errors import DecodeError, QueryError, UsageError
 from vidsearch.extras import require
+from vidsearch.settings import read_settings
 
 MAX_BYTES = 64_000_000
 MAX_KEPT_BYTES = 1_000_000_000
@@ -21,7 +20,7 @@ _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
 def uploads_folder() -> Path:
     """Return where they are kept."""
-    return user_cache_path("vidsearch", appauthor=False) / "uploads"
+    return read_settings().cache / "uploads"
 
 
 def keep(path: Path, *, folder: Path | None = None) -> str:

@@ -24,6 +24,7 @@ from vidsearch.archives.inside import open_inside, resolve_inside
 from vidsearch.archives.members import exists, find, split, stat_media
 from vidsearch.engine import Index
 from vidsearch.errors import DecodeError, QueryError, VidsearchError
+from vidsearch.settings import read_settings
 
 POSTER_WIDTHS = (160, 320, 640)
 POSTER_BYTES = 500 << 20
@@ -279,9 +280,7 @@ class Media:
 
 def default_cache() -> Path:
     """Return the folder of this user's posters and cuts."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("vidsearch", appauthor=False) / "media"
+    return read_settings().cache / "media"
 
 
 def _opened(file: IO[bytes], key: str, clip_id: str) -> Opened:
