@@ -13,7 +13,6 @@ import numpy as np
 from ui.asking.examples import examples
 from ui.asking.ordering import first_rows
 from ui.asking.ranking import Ranker
-from ui.clips.media import Media
 from ui.filtering.facets import facets
 from ui.plots.map import Map
 from ui.plots.regions import rows_inside
@@ -23,6 +22,7 @@ from vidsearch.answers.videos import sources_of, within
 from vidsearch.corpus import Rows
 from vidsearch.engine import Index, open_index
 from vidsearch.errors import VidsearchError
+from vidsearch.playback.media import Media
 from vidsearch.results import Hit
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import seal

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
 from ui.asking import uploads
-from ui.clips.media import default_cache
 from ui.explorer import Shelf
 from ui.guard import Guard
 from ui.routes.data import data_routes
@@ -24,6 +23,7 @@ from ui.routes.media import media_routes
 from ui.routes.page import page_routes
 from vidsearch.encoders._blas import hold_one_thread
 from vidsearch.errors import UsageError
+from vidsearch.playback.media import default_cache
 
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which the page may be asked for: no other site can point its own name here

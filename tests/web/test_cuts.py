@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from support.videos import RECIPES, read_number, write_video
 
-from ui.clips._cutting import cut, fitted
-from ui.clips._probing import probe
-from ui.clips.cuts import Plan, Probe, plan
 from vidsearch.errors import DecodeError
+from vidsearch.playback._cutting import cut, fitted
+from vidsearch.playback._probing import probe
+from vidsearch.playback.cuts import Plan, Probe, plan
 
 MP4 = Probe("mov,mp4,m4a,3gp,3g2,mj2", "h264", "aac", "yuv420p", 25.0, 0.0, 60.0, 4.0, turned=False)
 START_S, END_S = 0.8, 1.2

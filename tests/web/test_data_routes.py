@@ -6,11 +6,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from support.made import made
 
-from ui.clips.media import Media
 from ui.explorer import Explorer
 from ui.plots.dataset import figures
 from ui.routes.data import data_routes
 from ui.state import Point, State
+from vidsearch.playback.media import Media
 
 SQUARE = (Point(-0.3, -0.3), Point(0.3, -0.3), Point(0.3, 0.3), Point(-0.3, 0.3))
 

@@ -16,11 +16,11 @@ from support.archives import write_tar, write_zip
 from support.made import made
 from support.videos import RECIPES, copy_packets, read_number, write_video
 
-from ui.clips._kept_files import KeptFiles
-from ui.clips._video_processes import VideoProcesses
-from ui.clips.media import Media, NoMediaError
 from vidsearch import open_index
 from vidsearch.errors import DecodeError, QueryError
+from vidsearch.playback._kept_files import KeptFiles
+from vidsearch.playback._video_processes import VideoProcesses
+from vidsearch.playback.media import Media, NoMediaError
 from vidsearch.upkeep.delete import delete
 
 VIDEOS = (

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
-from ui.clips.media import Playback
 from ui.markup.parts import button, clock, icon, poster_url
 from ui.markup.results import fact_rows, percentile, source_times, thumbs
 from ui.state import State
+from vidsearch.playback.media import Playback
 from vidsearch.results import Hit
 
 CONTROLS = (("back", "One frame back (,)"), ("play", "Play or pause (space)"), ("forward", "One frame on (.)"), ("loop", "Loop"))

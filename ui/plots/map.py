@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from pyarrow import types
 
-from ui.clips._kept_files import KeptFiles
 from ui.filtering.labels import heading
 from ui.plots import clusters, pacmap_store
 from ui.plots.colors import colors_of
@@ -22,6 +21,7 @@ from ui.plots.positions import Plane, fit, project_all, project_rows
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.curate.scan import draw_rows
 from vidsearch.errors import QueryError, UsageError, VidsearchError
+from vidsearch.playback._kept_files import KeptFiles
 from vidsearch.selection import Selection
 
 SAMPLE = 100_000

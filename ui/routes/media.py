@@ -12,9 +12,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ui.clips._ranges import Stretch, Unsatisfiable, read_range
-from ui.clips.media import POSTER_WIDTHS, Media, NoMediaError, Opened
 from vidsearch.errors import QueryError, VidsearchError
+from vidsearch.playback._ranges import Stretch, Unsatisfiable, read_range
+from vidsearch.playback.media import POSTER_WIDTHS, Media, NoMediaError, Opened
 
 CHUNK_BYTES = 256 << 10
 LONGEST_ID = 512  # characters; no index has longer ones

@@ -48,7 +48,7 @@ class VideoProcesses:
             self._places.put(child or self._started())
 
     def ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Have a job done, as `ui.clips._video_child` knows it, and return its result.
+        """Have a job done, as `vidsearch.playback._video_child` knows it, and return its result.
 
         Raises:
             DecodeError: it cannot be done: "TIMEOUT", "CRASH", "BUSY", or a reason of the decoders.
@@ -104,7 +104,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ui.clips._video_child", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "vidsearch.playback._video_child", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # native libraries complain there about videos that are reported anyway

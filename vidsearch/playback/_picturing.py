@@ -1,4 +1,4 @@
-"""One frame of a clip as a JPEG. Runs in a process of its own, see `ui.clips._video_child`."""
+"""One frame of a clip as a JPEG. Runs in a process of its own, see `vidsearch.playback._video_child`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-from ui.clips._opening import open_video
 from vidsearch.archives.inside import resolve_inside
 from vidsearch.decoders.base import Frame, Span
 from vidsearch.decoders.pyav import open_decoder
 from vidsearch.errors import DecodeError
+from vidsearch.playback._opening import open_video
 
 QUALITY = 80
 _NEAR_S = 1.0  # of the middle of a long clip, of which no more is read

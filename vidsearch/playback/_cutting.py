@@ -1,4 +1,4 @@
-"""A clip as a file of its own, its packets copied or its frames encoded anew. Runs in a process of its own, see `ui.clips._video_child`."""
+"""A clip as a file of its own, its packets copied or its frames encoded anew. Runs in `_video_child`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import av
 from av.audio.resampler import AudioResampler
 
-from ui.clips._opening import GRACE_S, MOST_FPS, decoded, open_container, open_video, packets_from_key, streams_of, zero_of
 from vidsearch.decoders._timeline import REORDER_LIMIT
 from vidsearch.errors import DecodeError
+from vidsearch.playback._opening import GRACE_S, MOST_FPS, decoded, open_container, open_video, packets_from_key, streams_of, zero_of
 
 LARGEST = (1280, 720)
 LARGEST_LONG = (640, 360)  # of a clip longer than a minute, so that it is done in time
@@ -29,7 +29,7 @@ def cut(job: dict[str, Any]) -> dict[str, Any]:
     """Write a clip as a file that browsers play.
 
     Args:
-        job: {"root", "video": the file below it, "start_s", "end_s": the clip, "way", "form", "audio": of `ui.clips.cuts.Plan`,
+        job: {"root", "video": the file below it, "start_s", "end_s": the clip, "way", "form", "audio": of `vidsearch.playback.cuts.Plan`,
             "to": path to write}
     """
     with open_video(Path(job["root"]), job["video"]) as file, open_container(file) as container:

@@ -1,4 +1,4 @@
-"""The process that reads videos for the page: `python -m ui.clips._video_child SOCKET`, started by `ui.clips._video_processes`.
+"""The process that reads videos for the page: `python -m vidsearch.playback._video_child SOCKET`, started by `_video_processes`.
 
 It talks over an inherited socket in lines of JSON:
 
@@ -25,10 +25,10 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from ui.clips._cutting import cut
-from ui.clips._picturing import poster
-from ui.clips._probing import probe
 from vidsearch.errors import DecodeError, VidsearchError
+from vidsearch.playback._cutting import cut
+from vidsearch.playback._picturing import poster
+from vidsearch.playback._probing import probe
 
 MEMORY_BYTES = 3 << 30  # of address space: frames of 8192 x 8192 pixels, several at a time
 LARGEST_FILE_BYTES = 256 << 20  # of a cut

@@ -1,4 +1,4 @@
-"""What is in a video file, for `ui.clips.cuts` to choose how it is played. Runs in a process of its own, see `ui.clips._video_child`."""
+"""What is in a video file, for `vidsearch.playback.cuts` to choose how it is played. Runs in `_video_child`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import av
 
-from ui.clips._opening import GRACE_S, MOST_FPS, decoded, open_container, open_video, packets_from_key, streams_of, zero_of
 from vidsearch.errors import DecodeError
+from vidsearch.playback._opening import GRACE_S, MOST_FPS, decoded, open_container, open_video, packets_from_key, streams_of, zero_of
 
 
 def probe(job: dict[str, Any]) -> dict[str, Any]:
-    """Return what `ui.clips.cuts.Probe` holds.
+    """Return what `vidsearch.playback.cuts.Probe` holds.
 
     Args:
         job: {"root", "video": the file below it, "start_s": of the clip}

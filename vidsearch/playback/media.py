@@ -16,14 +16,14 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ui.clips._kept_files import KeptFiles
-from ui.clips._video_processes import VideoProcesses
-from ui.clips.cuts import MIME, MOST_SECONDS, Plan, Probe, plan
 from vidsearch.archives.entries import DEFLATED
 from vidsearch.archives.inside import open_inside, resolve_inside
 from vidsearch.archives.members import exists, find, split, stat_media
 from vidsearch.engine import Index
 from vidsearch.errors import DecodeError, QueryError, VidsearchError
+from vidsearch.playback._kept_files import KeptFiles
+from vidsearch.playback._video_processes import VideoProcesses
+from vidsearch.playback.cuts import MIME, MOST_SECONDS, Plan, Probe, plan
 from vidsearch.settings import read_settings
 
 POSTER_WIDTHS = (160, 320, 640)
