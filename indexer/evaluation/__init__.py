@@ -1,0 +1,1 @@
+"""`vidsearch eval`: what of an evaluation decodes clips and asks a model."""

@@ -1,0 +1,19 @@
+"""`vidsearch eval`: mounts the commands, each of which is one file beside this."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="eval",
+    help="Measure how good the answers are, beside published numbers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def evaluations() -> None:
+    """Measure how good the answers are, beside published numbers."""
