@@ -30,7 +30,7 @@ def encoder_of(space: Space, source: str | Path | None) -> Encoder:
         InputNotFoundError: its weights are not here.
         SpaceMismatchError: they are others.
     """
-    encoder = load_encoder(str(source) if source is not None else _source(space), preset=space.preset.name)
+    encoder = load_encoder(str(source) if source is not None else _source(space), preset=space.preset.name, frames=space.preset.frames)
     if encoder.space.id != space.id:
         raise SpaceMismatchError(
             f"the index was made with {space.model} ({space.id[:12]}); what is here is {encoder.space.model} ({encoder.space.id[:12]})"

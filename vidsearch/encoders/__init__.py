@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 OFFLINE = "conse"  # the encoder that needs no download
 
 
-def load_encoder(source: str | Path | None = None, *, device: str = "auto", precision: str = "auto", preset: str | None = None) -> Encoder:
+def load_encoder(
+    source: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    preset: str | None = None,
+    frames: int | None = None,
+) -> Encoder:
     """Load both sides of a model.
 
         load_encoder("ViCLIP-L-14.safetensors", device="cuda").encode_texts(["a dog"])  # (1, 768) float32, unit rows
@@ -27,9 +34,12 @@ def load_encoder(source: str | Path | None = None, *, device: str = "auto", prec
         device: "auto", "cpu", "cuda" or "cuda:n".
         precision: "auto" is bfloat16 where the hardware has it, else float32; "float32" and "bfloat16" are obeyed.
         preset: how clips become pixels, such as ViCLIP's "eval", "demo" and "vbench"; None is the model's own default.
+        frames: taken of a clip, in place of the preset's number; ViCLIP can take 1, a model that averages frames any number.
     """
     wanted = choose_source()[0] if source is None else str(source)
     encoder: Encoder = _plugin_for(wanted).load(wanted, device=device, precision=precision, preset=preset)
+    if frames is not None:
+        encoder.take_frames(frames)
     return encoder
 
 

@@ -142,6 +142,13 @@ def text_file(models: Path, weights_sha256: str) -> Path:
     return models / "text" / f"{weights_sha256[:16]}.text.safetensors"
 
 
+def blended(checkpoint: Checkpoint, clip: Path, *, share: float) -> Checkpoint:
+    """Return these weights averaged with an OpenAI CLIP of the same size, `share` of them and the rest of `clip` (WiSE-FT)."""
+    tensors = blend_with_clip(checkpoint.tensors, read_tensors(clip)[0], share=share, named=clip)
+    _check_finite(clip, tensors)
+    return replace(checkpoint, tensors=tensors, weights_sha256=hash_weights(tensors))
+
+
 def convert(
     source: Path,
     target: Path,

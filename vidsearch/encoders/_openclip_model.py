@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pickle import UnpicklingError
 from typing import Any
 
@@ -43,7 +44,7 @@ class OpenCLIPTextEncoder(TextEncoder):
     def load_for(cls, space: Space, weights: Weights) -> OpenCLIPTextEncoder:
         """Load on the processor in float32, once the weights have proved to be those of `space`."""
         net = build_net(weights)
-        found = describe_space(weights, net, source=space.source)
+        found = describe_space(weights, net, source=space.source, frames=space.preset.frames)
         if found.id != space.id:
             raise SpaceMismatchError(f"these vectors are of {_short(space)}; {weights.path} is {_short(found)}")
         del net.visual  # most of the memory
@@ -110,7 +111,7 @@ class OpenCLIPEncoder(Encoder):
         return nn.functional.normalize(features.float(), dim=-1)
 
 
-def describe_space(weights: Weights, net: nn.Module, *, source: str) -> Space:
+def describe_space(weights: Weights, net: nn.Module, *, source: str, frames: int = FRAMES) -> Space:
     """Return the space of a loaded model; its weights are hashed as ViCLIP's are, in open_clip's names."""
     state = {name: as_array(tensor) for name, tensor in net.state_dict().items()}
     broken = [name for name, array in state.items() if not np.isfinite(array).all()]
@@ -121,7 +122,7 @@ def describe_space(weights: Weights, net: nn.Module, *, source: str) -> Space:
         model=f"{weights.architecture}/{weights.tag or weights.path.stem}",
         weights_sha256=hash_weights(state),
         network_version=NETWORK_VERSION,
-        preset=read_preset(net, quick_gelu=_is_quick_gelu(weights)),
+        preset=replace(read_preset(net, quick_gelu=_is_quick_gelu(weights)), frames=frames),
         dim=int(_config(weights)["embed_dim"]),
         source=source,
     )

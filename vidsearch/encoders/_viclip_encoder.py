@@ -35,6 +35,7 @@ class ViCLIPEncoder(Encoder):
         self._scale, self._shift = normalisation(space.preset, device)
         self._patches = (net.config.image_size // net.config.patch_size) ** 2
         self.clips_at_once = self._step(space.preset.frames)
+        self.frame_counts = tuple(sorted({1, net.config.frames}))
 
     def __repr__(self) -> str:
         return f"ViCLIPEncoder({self.space.model}, {self.preset.name}, {self.device}, {self.precision})"

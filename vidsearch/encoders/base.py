@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vidsearch.config import Preset, Space
+from vidsearch.errors import UsageError
 from vidsearch.resize import resize_frames
 
 Vectors = npt.NDArray[np.float32]  # (n, dim), unit rows
@@ -49,6 +51,14 @@ class Encoder(TextEncoder):
 
     device: str = "cpu"  # where the network runs, as torch names it
     clips_at_once: int = 8  # a batch that keeps the device busy; more only costs memory
+    frame_counts: tuple[int, ...] = ()  # how many frames of a clip the network can take; empty is any number
+
+    def take_frames(self, frames: int) -> None:
+        """Take that many frames of a clip from now on, which makes the vectors those of another space."""
+        if self.frame_counts and frames not in self.frame_counts:
+            allowed = " or ".join(map(str, self.frame_counts))
+            raise UsageError(f"{self.space.model} cannot take {frames} frames of a clip; choose {allowed}")
+        self.space = replace(self.space, preset=replace(self.preset, frames=frames))
 
     @abstractmethod
     def encode_pixels(self, pixels: Pixels) -> Vectors:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from io import BytesIO
@@ -114,12 +115,12 @@ def load(source: str, *, device: str, precision: str, preset: str | None) -> Enc
 
 def load_text(space: Space, source: str | None) -> TextEncoder:
     """Load the sentence encoder alone, without torch."""
-    if space.id != SPACE.id:
+    if space.id != replace(SPACE, preset=replace(PRESET, frames=space.preset.frames)).id:
         raise SpaceMismatchError(
             f"these vectors are of {space.model} {space.weights_sha256[:12]} (network {space.network_version}), the offline encoder here "
             f"is {SPACE.weights_sha256[:12]} (network {SPACE.network_version}); index again, or use the vidsearch that made the index"
         )
-    return ConSETextEncoder(SPACE)
+    return ConSETextEncoder(space)
 
 
 class ConSETextEncoder(TextEncoder):

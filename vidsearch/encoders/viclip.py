@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vidsearch.config import Space
-from vidsearch.encoders._checkpoint import Checkpoint, ensure_text_file, read_checkpoint, read_text_checkpoint, text_file
+from vidsearch.encoders._checkpoint import Checkpoint, blended, ensure_text_file, read_checkpoint, read_text_checkpoint, text_file
 from vidsearch.encoders._containers import SAFE_SUFFIX, SUFFIXES
 from vidsearch.encoders._text_tower import TextTower
 from vidsearch.encoders._tokens import clean_caption
@@ -43,6 +43,17 @@ def load(source: str, *, device: str, precision: str, preset: str | None) -> Enc
     named = source if Path(source).name == source and not Path(source).is_file() else str(path.resolve())
     return build_encoder(
         checkpoint, device=device, precision=precision, preset=preset or "eval", network_version=NETWORK_VERSION, source=named
+    )
+
+
+def load_blended(source: str, clip: Path, *, share: float, device: str, precision: str, preset: str | None) -> Encoder:
+    """Load both towers averaged with an OpenAI CLIP of the same size, `share` of `source` (WiSE-FT); nothing is written to disk."""
+    require("torch")
+    from vidsearch.encoders._viclip_encoder import build_encoder
+
+    checkpoint = blended(read_checkpoint(find_weights(source)), clip, share=share)
+    return build_encoder(
+        checkpoint, device=device, precision=precision, preset=preset or "eval", network_version=NETWORK_VERSION, source=""
     )
 
 
