@@ -7,9 +7,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from vidsearch._query_parts import Media, Rocchio, examples, sentences
+from vidsearch._query_parts import Media, sentences
 from vidsearch.answers.answer import Answer, Means, answer, count, rank
 from vidsearch.answers.streams import Scores, Words
+from vidsearch.asking import Searchable
 from vidsearch.corpus import Corpus, Rows
 from vidsearch.encoders import load_text_encoder
 from vidsearch.errors import IndexCorruptError, QueryError
@@ -39,13 +40,16 @@ def open_index(path: str | Path, *, model: str | Path | None = None, strict: boo
         IndexCorruptError: its newest manifest cannot be trusted.
         FormatVersionError: a newer vidsearch wrote it.
     """
+    return Index(find_root(path), model=model, strict=strict)
+
+
+def find_root(path: str | Path) -> Path:
+    """Return the index folder that a path means: itself, or the folder `index` in it."""
     root = Path(path)
-    if not manifests.exists(root) and manifests.exists(root / "index"):
-        root = root / "index"
-    return Index(root, model=model, strict=strict)
+    return root / "index" if not manifests.exists(root) and manifests.exists(root / "index") else root
 
 
-class Index(Corpus):
+class Index(Corpus, Searchable):
     """A corpus and the text side of the model that made it."""
 
     def __init__(self, root: Path, *, model: str | Path | None = None, strict: bool = False) -> None:
@@ -66,79 +70,6 @@ class Index(Corpus):
         from vidsearch.answers.media import encoder_of
 
         return encoder_of(self.space, self.model)
-
-    def search(
-        self,
-        text: str | None = None,
-        *,
-        texts: Sequence[str | tuple[str, float]] = (),
-        like: str | Path | Media | Sequence[str | Path | Media] = (),
-        vector: Vector | None = None,
-        exclude: Sequence[str] = (),
-        up: Sequence[str] = (),
-        down: Sequence[str] = (),
-        rocchio: tuple[float, float, float] = Rocchio(),
-        then: Sequence[str] = (),
-        mode: Mode = "vectors",
-        hybrid_weight: float | None = None,
-        keyword_column: str = "caption",
-        k: int = 10,
-        where: str | None = None,
-        within: Rows | None = None,
-        cursor: str | None = None,
-        min_score: float | None = None,
-        per_video: int | None = None,
-        dedupe: float | None = None,
-        diverse: float | None = None,
-        sort: str | None = None,
-        group: str | None = None,
-        recall: float = 0.95,
-        exact: bool = False,
-    ) -> Hits:
-        """Return the k clips nearest to what is described, among those that pass the filter.
-
-            index.search("a dog surfing", k=5, where="language = 'en' and aesthetic > 5")
-            index.search(texts=[("a dog", 1.0), ("a beach", 0.5)], exclude=["text on screen"], per_video=1)
-            index.search(like=Path("photo.jpg"), dedupe=0.95)
-            index.search("a man opens a door", then=["a dog runs out"])
-
-        Args:
-            text: a sentence.
-            texts: further ones, each with its weight.
-            like: ids of clips (str), and pictures and videos (Path, or Media for a part of one), to resemble.
-            vector, exclude, up, down, rocchio, then, mode, hybrid_weight, keyword_column, k, where, within, cursor, min_score, per_video,
-            dedupe, diverse, sort, group, recall, exact: see `vidsearch.query.Query`, which is this question as a value.
-
-        Raises:
-            QueryError, FilterError: the question cannot be asked.
-            SpaceMismatchError: the model at hand is not the one that made the index.
-        """
-        query = Query(
-            texts=sentences([*([] if text is None else [text]), *texts]),
-            like=examples(like),
-            vector=vector,
-            exclude=tuple(exclude),
-            up=tuple(up),
-            down=tuple(down),
-            rocchio=Rocchio(*rocchio),
-            then=tuple(then),
-            mode=mode,
-            hybrid_weight=hybrid_weight,
-            keyword_column=keyword_column,
-            k=k,
-            where=where,
-            within=within,
-            cursor=cursor,
-            min_score=min_score,
-            per_video=per_video,
-            dedupe=dedupe,
-            diverse=diverse,
-            sort=sort,
-            group=group,
-            recall=recall,
-            exact=exact,
-        )
-        return self.ask([query])[0]
 
     def ask(self, queries: Sequence[Query]) -> list[Hits]:
         """Return the hits of many questions: their texts are encoded together, and those with one filter compared together."""
