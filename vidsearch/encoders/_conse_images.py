@@ -48,6 +48,9 @@ class ConSEEncoder(Encoder):
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         return self._texts.encode_texts(texts)
 
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int]:
+        return self._texts.count_cut(texts)
+
     @torch.inference_mode()
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """Return the mean over a clip's frames of the classes they show, as unit rows."""

@@ -59,6 +59,12 @@ class OpenCLIPTextEncoder(TextEncoder):
         parts = [self._encode(clean[start : start + step]) for start in range(0, len(clean), step)]
         return unit_rows(np.concatenate([np.zeros((0, self.dim), dtype=np.float32), *parts]))
 
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int] | None:
+        if not isinstance(self._tokenize, open_clip.SimpleTokenizer):
+            return None
+        limit = int(self._tokenize.context_length)
+        return sum(len(self._tokenize.encode(text)) + 2 > limit for text in texts), limit
+
     def _encode(self, texts: list[str]) -> Vectors:
         with running(self._place, self._precision):
             features: Tensor = self._net.encode_text(self._tokenize(texts).to(self._place))
@@ -94,6 +100,9 @@ class OpenCLIPEncoder(Encoder):
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         return self._texts.encode_texts(texts)
+
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int] | None:
+        return self._texts.count_cut(texts)
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Pixels) -> Vectors:

@@ -76,6 +76,10 @@ class Tokenizer:
             row[: len(ids)] = ids
         return rows
 
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """Return how many texts `encode` would cut."""
+        return sum(len(self._ids_of(text)) + 2 > self.context_length for text in texts)
+
     def _ids_of(self, text: str) -> list[int]:
         ids: list[int] = []
         for word in split_words(clean(text)):

@@ -42,10 +42,16 @@ class ViCLIPEncoder(Encoder):
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        tokens = self._tokenizer.encode([clean_caption(text) for text in texts] if self.preset.clean_text else texts)
+        tokens = self._tokenizer.encode(self._cleaned(texts))
         step = TEXTS_AT_ONCE[self._place.type]
         starts = range(0, len(tokens), step)
         return self._gather([self._net.encode_text(torch.from_numpy(tokens[start : start + step]).to(self._place)) for start in starts])
+
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int]:
+        return self._tokenizer.count_cut(self._cleaned(texts)), self._tokenizer.context_length
+
+    def _cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        return [clean_caption(text) for text in texts] if self.preset.clean_text else texts
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Pixels) -> Vectors:

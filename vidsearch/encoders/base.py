@@ -37,6 +37,10 @@ class TextEncoder(ABC):
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return (n, dim) float32 unit rows; an empty sequence gives (0, dim)."""
 
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int] | None:
+        """Return how many texts are longer than the model reads, and its limit in tokens; None where its tokenizer does not tell."""
+        return None
+
     @property
     def dim(self) -> int:
         return self.space.dim

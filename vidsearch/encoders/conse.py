@@ -136,6 +136,9 @@ class ConSETextEncoder(TextEncoder):
         with one_thread():
             return unit_rows(centred @ classes.whitener)
 
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int]:
+        return self._sentences.count_cut(texts), TOKENS_AT_MOST
+
 
 class ClassSpace(NamedTuple):
     """Where the classes lie: `vectors` (1000, 384) centred and whitened, `mean` (384,) and `whitener` (384, 384) to bring others there."""
@@ -179,6 +182,10 @@ class SentenceEncoder:
             raise UsageError(f"texts must be a sequence of strings, not {texts!r:.80}")
         rows = [self._encode_one(text) for text in texts]
         return unit_rows(np.stack(rows)) if rows else np.zeros((0, DIM), dtype=np.float32)
+
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """Return how many texts `encode` would cut."""
+        return sum(bool(self._tokenizer.encode(text.encode("utf-8", "replace").decode()).overflowing) for text in texts)
 
     def _encode_one(self, text: str) -> npt.NDArray[np.float32]:
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode())  # lone surrogates are no text to the tokenizer

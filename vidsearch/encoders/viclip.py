@@ -77,9 +77,15 @@ class LightTextEncoder(TextEncoder):
         self._tower = TextTower(checkpoint.tensors)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        tokens = self._tokenizer.encode([clean_caption(text) for text in texts] if self.preset.clean_text else texts)
+        tokens = self._tokenizer.encode(self._cleaned(texts))
         parts = [self._tower.encode(tokens[start : start + TEXTS_AT_ONCE]) for start in range(0, len(tokens), TEXTS_AT_ONCE)]
         return unit_rows(np.concatenate([np.zeros((0, self.dim), dtype=np.float32), *parts]))
+
+    def count_cut(self, texts: Sequence[str]) -> tuple[int, int]:
+        return self._tokenizer.count_cut(self._cleaned(texts)), self._tokenizer.context_length
+
+    def _cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        return [clean_caption(text) for text in texts] if self.preset.clean_text else texts
 
 
 def find_weights(source: str) -> Path:
