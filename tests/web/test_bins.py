@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ui.filtering.bins import MOST_BINS, core, number_edges, time_edges
+from vidsearch.evaluation.bins import MOST_BINS, core, number_edges, time_edges
 
 
 @pytest.mark.parametrize(

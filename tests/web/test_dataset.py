@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import regex
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.made import made
 
 from ui.filtering import conditions
-from ui.plots.dataset import PER_VIDEO, Dataset, figures
-from ui.plots.words import count_words
+from ui.plots.dataset import Dataset, figures
 from vidsearch import open_index
+from vidsearch.evaluation.captions import count_words
+from vidsearch.evaluation.counting import PER_VIDEO
 from vidsearch.storage import manifest as manifests
 from vidsearch.upkeep.delete import delete
 
@@ -191,6 +192,7 @@ TEXT = st.text(st.sampled_from("ab, \t\n-é語。あ๑กข한，！ ’\u3000
 )
 
 
+@settings(deadline=None)  # the first one compiles
 @given(st.lists(st.none() | TEXT, max_size=8), st.integers(0, 3))
 @example(["a b", "", None, "語 x", " c"], 1)
 def test_words_are_counted_as_one_by_one(texts, skipped):

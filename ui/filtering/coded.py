@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import types
 
-from ui.filtering.bins import DAY_S, core, number_edges, time_edges
 from ui.filtering.choices import YEARS, canonical, kind_of
 from vidsearch.corpus import Corpus
+from vidsearch.evaluation.bins import DAY_S, core, number_edges, time_edges
 from vidsearch.filters.tree import Value
 from vidsearch.selection import Mask
 

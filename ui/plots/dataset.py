@@ -10,30 +10,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types
 
-from ui.filtering.bins import core, number_edges
 from ui.filtering.choices import kind_of
 from ui.filtering.coded import Coded, Counts
 from ui.filtering.facets import CODING, FIRST, NEVER
 from ui.filtering.labels import edge, heading, shown, unit
 from ui.plots.figures import Bar, Figure, histogram, lying, share, standing, top
-from ui.plots.words import CaptionLengths
-from vidsearch.answers.videos import FILE, SOURCE
 from vidsearch.corpus import Corpus
-from vidsearch.selection import Selection
+from vidsearch.evaluation import counting
+from vidsearch.evaluation.captions import ABOUT_WORDS, CaptionLengths
+from vidsearch.evaluation.counting import SHORT_S, Selections
+from vidsearch.evaluation.distribution import distribution
 from vidsearch.upkeep import quarantined
 
 KEPT = 16  # filters whose figures are remembered
 FEW_VALUES = 50  # a column of at most so many distinct values is worth a chart
 MOST_CHARTS = 24
-SHORT_S = 10.0  # InternVid's authors say how many clips last no longer
-ABOUT_WORDS = "Of scripts that put no spaces between words, each character counts as one."
-PER_VIDEO = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, None))
 
-Selections = Sequence[Selection]
 Rows = npt.NDArray[np.integer]
 
 
@@ -84,7 +78,7 @@ class _Count:
         self.rows = self._rows()
         parts = [np.zeros(0, np.int32), *(lengths.of(number, selection) for number, selection in enumerate(selections))]
         self.words = np.concatenate(parts)
-        self.videos = _clips_per_video(index, selections)
+        self.videos = counting.clips_per_video(index, selections)
 
     def _rows(self) -> Rows | None:
         """Return the row numbers, None for all."""
@@ -108,7 +102,7 @@ class _Count:
         whole, videos = len(self.index), len(self.videos)
         found = [("Clips", f"{self.total:,}", "" if self.total == whole else f"{share(self.total / whole)} of {whole:,}")]
         found.append(("Source videos", f"{videos:,}", f"{self.total / videos:.1f} clips each" if videos else ""))
-        seconds = self._numbers("duration_s")
+        seconds = counting.numbers(self.index, self.selections, "duration_s")
         if len(seconds):
             found.append(("Footage", _length(float(seconds.sum(dtype=np.float64))), ""))
             found.append(("Median clip", f"{np.median(seconds):.1f} s", f"mean {seconds.mean(dtype=np.float64):.1f} s"))
@@ -161,57 +155,34 @@ class _Count:
         return histogram(name, _title(name), bars, read, note="" if time else self._spread(name))
 
     def _spread(self, name: str) -> str:
-        values = self._numbers(name)
+        values = counting.numbers(self.index, self.selections, name)
         if not len(values):
             return "no values"
         after = f" {unit(name)}" if unit(name) else ""
         note = f"median {np.median(values):.3g}{after}, mean {values.mean(dtype=np.float64):.3g}{after}"
         return note + (f"; {share(float(np.mean(values <= SHORT_S)))} last at most 10 s" if name == "duration_s" else "")
 
-    def _numbers(self, name: str) -> npt.NDArray[Any]:
-        """Return the finite values of a column of numbers in the rows that have one."""
-        found = [np.zeros(0, np.float64)]
-        for segment, selection in zip(self.index.segments, self.selections, strict=True):
-            column = segment.columns.get(name)
-            if column is None or column.kind != "number" or types.is_temporal(column.type):
-                continue
-            ids = selection.ids if column.places < column.rows or not selection.everything else None
-            found.append(column.values if ids is None else column.values[ids[column.known(ids)]])
-        values = np.concatenate(found[1:] or found)
-        return values if values.dtype.kind != "f" or np.isfinite(values).all() else values[np.isfinite(values)]
-
     def _captions(self) -> Figure | None:
-        words = self.words
-        if not len(words):
+        found = distribution(self.words, whole=True)
+        if found is None:
             return None
-        least, most = int(words.min()), int(words.max())
-        edges = number_edges(least, most, core(least, most, words), whole=True)
-        counts = np.bincount(np.searchsorted(edges[1:-1], words, side="right"), minlength=len(edges) - 1).tolist()
-        read = [edge(value, time=False) for value in edges]
-        bars = [Bar(_interval(read, place, "words"), count) for place, count in enumerate(counts)]
-        note = f"median {np.median(words):.0f}, mean {words.mean():.1f}"
+        read = [edge(value, time=False) for value in found.edges]
+        bars = [Bar(_interval(read, place, "words"), count) for place, count in enumerate(found.counts)]
+        note = f"median {found.median:.0f}, mean {found.mean:.1f}"
         return histogram("caption", "Words a caption", bars, read, note=note) | {"about": ABOUT_WORDS}
 
     def _per_video(self) -> Figure | None:
         if not len(self.videos):
             return None
-        labels = [f"{low}" if low == high else f"{low}–{high}" if high else f"{low}+" for low, high in PER_VIDEO]
-        places = np.searchsorted([low for low, _ in PER_VIDEO], self.videos, side="right") - 1
-        counts = np.bincount(places, minlength=len(PER_VIDEO)).tolist()[: int(places.max()) + 1]
         note = f"{len(self.videos):,} videos; {int(self.videos.max()):,} clips at most"
-        bars = [Bar(label, count) for label, count in zip(labels, counts, strict=False)]
+        bars = [Bar(label, count) for label, count in counting.per_video(self.videos)]
         return standing("clips_per_video", "Clips per source video", bars, note=note)
 
     def _missing(self) -> Figure | None:
-        missing = {name: count for name in self.names if (count := self._without(name))}
+        missing = {name: count for name in self.names if (count := counting.missing(self.index, self.selections, name))}
         ranked = sorted(missing.items(), key=lambda pair: -pair[1])
         bars = [Bar(name, count, {"kind": "toggle", "column": name, "value": None}) for name, count in ranked]
         return lying("missing", "Missing values", top(bars), note=f"of {self.total:,} clips") if bars else None
-
-    def _without(self, name: str) -> int:
-        columns = [segment.columns.get(name) for segment in self.index.segments]
-        parts = [part if column is None else part & column.nulls for column, part in zip(columns, self.selections, strict=True)]
-        return sum(part.count for part in parts)
 
     def _quarantine(self) -> Figure | None:
         reasons = quarantined.reasons(self.index)
@@ -236,20 +207,3 @@ def _title(name: str) -> str:
 def _length(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:,.0f} h" if hours >= 100 else f"{hours:.1f} h" if hours >= 1 else f"{seconds / 60:.0f} min"
-
-
-def _clips_per_video(index: Corpus, selections: Selections) -> npt.NDArray[np.int64]:
-    """Return how many selected clips each source video has; a clip's source is the YouTube id where it has one, else its file."""
-    sources, files = [], []
-    for segment, selection in zip(index.segments, selections, strict=True):
-        named = segment.columns.get(SOURCE)
-        if named is not None:
-            sources.append(_texts(named, selection & ~named.nulls))
-        if FILE in segment.columns:
-            files.append(_texts(segment.columns[FILE], selection if named is None else selection & named.nulls))
-    counted = [pc.value_counts(pa.chunked_array(part, pa.large_string())).field("counts") for part in (sources, files) if part]
-    return np.concatenate([np.zeros(0, np.int64), *(counts.to_numpy(zero_copy_only=False) for counts in counted)])
-
-
-def _texts(column: Any, selection: Selection) -> pa.Array:
-    return column.arrow(None if selection.everything else selection.ids).cast(pa.large_string())

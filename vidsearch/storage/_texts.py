@@ -79,6 +79,22 @@ class Text(Column):
         rows[order[hits][same]] = found[same]
         return rows
 
+    def groups(self, selection: Selection) -> tuple[Rows, Array]:
+        """Return for each distinct text of the selected rows one row of the column that has it, and how many of the selected do: (m,) each.
+
+        Rows of one text stand together in the table of hashes, so no text is looked at.
+        """
+        rows = self._hashed
+        if not len(rows):
+            return rows, np.zeros(0, np.int64)
+        if int(rows.max()) >= self.rows or len(rows) != len(self._hashes):
+            raise self.parts.damaged(f"row {rows.max()} of {self.rows}")
+        starts = np.flatnonzero(np.append(True, self._hashes[1:] != self._hashes[:-1]))
+        if selection.everything:
+            return rows[starts], np.diff(starts, append=len(rows))
+        counts = np.add.reduceat(selection.mask[rows], starts, dtype=np.int64)
+        return rows[starts[counts > 0]], counts[counts > 0]
+
     def cells(self, rows: Rows) -> list[Any]:
         try:
             texts = [str(text, "utf-8") for text in self._slices(rows)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import types
 
 from vidsearch.corpus import Corpus
 from vidsearch.selection import Selection
+from vidsearch.storage.columns import AnyColumn
 
-BLOCK_ROWS = 1 << 16  # the bytes of so many captions are looked at together
-THREE_BYTES = 0xE0  # how UTF-8 begins every character of a script without spaces, and none of Latin, Greek, Cyrillic, Hebrew or Arabic
+ABOUT_WORDS = "Of scripts that put no spaces between words, each character counts as one."
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _GAPS = r"\s\p{Z}\x{3001}-\x{3003}\x{3008}-\x{301F}\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF20}"  # spaces, and punctuation as wide as a character
@@ -32,20 +31,24 @@ class CaptionLengths:
     def of(self, number: int, selection: Selection) -> Lengths:
         """Return the lengths of the selected rows of a segment that have a caption, in order of their rows."""
         segment = self._corpus.segments[number]
-        if self._column not in segment.columns:
+        column = segment.columns.get(self._column)
+        if column is None or column.kind not in ("text", "category") or types.is_boolean(column.type):
             return np.zeros(0, np.int32)
         if segment.uuid not in self._known:
-            self._known[segment.uuid] = _lengths(segment.columns[self._column].arrow())
+            self._known[segment.uuid] = _lengths(column)
         lengths = self._known[segment.uuid]
         chosen = lengths if selection.everything else lengths[selection.ids]
         return chosen[chosen >= 0]
 
 
-def _lengths(column: Any) -> Lengths:
-    """Return the length of each text, -1 where there is none."""
-    texts = column.cast(pa.large_string())
-    lengths = count_words(texts)
-    return np.where(texts.is_valid().to_numpy(zero_copy_only=False), lengths, np.int32(-1)) if texts.null_count else lengths
+def _lengths(column: AnyColumn) -> Lengths:
+    """Return the length of each text of a column, -1 where there is none."""
+    if column.kind == "category":  # few texts: each is counted once
+        return np.append(count_words(pa.array(column.values, pa.large_string())), np.int32(-1))[column.codes]
+    lengths = count_words(column.arrow())
+    if column.nulls.count:
+        lengths[column.nulls.ids] = -1
+    return lengths
 
 
 def count_words(texts: pa.Array) -> Lengths:
@@ -57,23 +60,15 @@ def count_words(texts: pa.Array) -> Lengths:
     Args:
         texts: (n,) large_string.
     """
-    parts = [np.zeros(0, np.int32)]
-    parts += [_count_block(texts[start : start + BLOCK_ROWS]) for start in range(0, len(texts), BLOCK_ROWS)]
-    return np.concatenate(parts)
+    from vidsearch.evaluation._word_kernel import count_runs  # compiled code: loaded when there are captions to count
 
-
-def _count_block(texts: pa.Array) -> Lengths:
+    counts, wide = np.zeros(len(texts), np.int32), np.zeros(len(texts), np.bool_)
+    if not len(texts):
+        return counts
     ends = np.frombuffer(texts.buffers()[1], "<i8", count=len(texts) + 1, offset=8 * texts.offset)
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
-    ends = ends - ends[0]
-    filled = data > 0x20
-    starts = filled.copy()
-    starts[1:] &= ~filled[:-1]
-    firsts = ends[:-1][ends[:-1] < ends[1:]]
-    starts[firsts] = filled[firsts]  # a text begins a word, whatever the one before it ends with
-    counts: Lengths = np.diff(np.searchsorted(np.flatnonzero(starts), ends)).astype(np.int32)
-    wide = np.flatnonzero(np.diff(np.searchsorted(np.flatnonzero(data >= THREE_BYTES), ends)))
-    if len(wide):
-        found = pc.count_substring_regex(texts.take(pa.array(wide)), _PATTERN)
-        counts[wide] = pc.fill_null(found, 0).to_numpy(zero_copy_only=False)
+    count_runs(np.frombuffer(texts.buffers()[2] or b"", np.uint8), ends, counts, wide)
+    places = np.flatnonzero(wide)
+    if len(places):
+        found = pc.count_substring_regex(texts.take(pa.array(places)), _PATTERN)
+        counts[places] = np.frombuffer(pc.fill_null(found, 0).cast(pa.int32()).buffers()[1], np.int32, count=len(places))
     return counts
