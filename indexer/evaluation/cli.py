@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from indexer.evaluation.retrieval_cli import retrieval
+
 app = typer.Typer(
     name="eval",
     help="Measure how good the answers are, beside published numbers.",
@@ -17,3 +19,6 @@ app = typer.Typer(
 @app.callback()
 def evaluations() -> None:
     """Measure how good the answers are, beside published numbers."""
+
+
+app.command()(retrieval)
