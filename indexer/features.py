@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,9 @@ import numpy.typing as npt
 from indexer.decoded import ClipFailure, ClipPixels, JobDone, VideoJob
 from indexer.workers import DecodePool
 from vidsearch.archives.members import stat_media
-from vidsearch.config import Preset
+from vidsearch.config import Preset, Space
 from vidsearch.decoders.base import Span
-from vidsearch.encoders.base import Encoder, Pixels
+from vidsearch.encoders.base import Pixels
 
 Rows = npt.NDArray[np.float32]  # (n, width)
 Measure = Callable[[Pixels], Rows]  # (n, frames, size, size, 3) uint8 RGB → (n, width) float32
@@ -94,7 +95,14 @@ class FeatureStore:
             self._connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", values)
 
 
-def store_of(folder: Path, encoder: Encoder, *, what: str = "clips") -> FeatureStore:
+class Model(Protocol):
+    """What makes rows of clips: an encoder, or another network of the same parts."""
+
+    space: Space
+    device: str
+
+
+def store_of(folder: Path, encoder: Model, *, what: str = "clips") -> FeatureStore:
     """Open the store of one model, preset, device and kind of measurement: nothing of another is ever taken for its own."""
     made_by = "|".join([what, encoder.space.id, str(getattr(encoder, "precision", "")), encoder.device.partition(":")[0]])
     return FeatureStore(folder / f"{encoder.space.model.replace('/', '-')}-{hashlib.sha256(made_by.encode()).hexdigest()[:16]}.sqlite")

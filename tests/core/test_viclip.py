@@ -14,7 +14,7 @@ import torch
 from support.weights import B16, EXPECTED, MERGES, TEXTS, TINY, seeded_viclip
 
 from vidsearch.config import Space, viclip_preset
-from vidsearch.encoders import _torch, _viclip_encoder, choose_source, load_encoder, load_text_encoder, viclip
+from vidsearch.encoders import _torch, _viclip_clips, choose_source, load_encoder, load_text_encoder, viclip
 from vidsearch.encoders._checkpoint import Checkpoint, hash_weights, write_checkpoint
 from vidsearch.encoders._tokens import clip_merges
 from vidsearch.encoders._viclip_encoder import build_encoder, build_net
@@ -159,7 +159,7 @@ def test_encode_pixels_normalises_as_the_preset_says(tiny):
 def test_encode_pixels_works_in_batches(tiny, monkeypatch):
     encoder = load_encoder(tiny, device="cpu", precision="float32")
     whole = encoder.encode_pixels(_pixels(7))
-    monkeypatch.setitem(_viclip_encoder.TOKENS_AT_ONCE, "cpu", 300)  # two clips
+    monkeypatch.setitem(_viclip_clips.TOKENS_AT_ONCE, "cpu", 300)  # two clips
     np.testing.assert_allclose(encoder.encode_pixels(_pixels(7)), whole, atol=1e-6)
 
 

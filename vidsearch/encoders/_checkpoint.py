@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from vidsearch.encoders._containers import SAFE_SUFFIX, as_array, read_tensors
 from vidsearch.encoders._safetensors import open_safetensors, write_safetensors
 from vidsearch.encoders._tokens import Merge, Tokenizer, clip_merges, format_merges, parse_merges
+from vidsearch.encoders._viclip_head import Head, read_head, split_head
 from vidsearch.encoders._wiseft import blend_with_clip
 from vidsearch.errors import CheckpointError, FormatVersionError, UsageError
 from vidsearch.extras import require
@@ -31,6 +32,8 @@ Array = npt.NDArray[Any]
 
 CHECKPOINT_VERSION = 1
 TEXT_PREFIX = "text_encoder."
+VISION_PREFIX = "vision_encoder."
+PROJECTION = "vision_encoder.proj"  # (width, dim)
 TOKEN_EMBEDDING = "text_encoder.token_embedding.weight"  # (vocabulary, width)
 TEXT_POSITIONS = "text_encoder.positional_embedding"  # (context length, width)
 
@@ -46,6 +49,7 @@ class Checkpoint:
         tensors: by name, float16 or float32.
         merges: of the tokenizer if the file has them, else None.
         text_only: just the text tower.
+        head: tensors of a classification head, if it was fine-tuned with one; no part of the fingerprint, as vectors do not depend on it.
     """
 
     path: Path
@@ -54,6 +58,7 @@ class Checkpoint:
     tensors: Mapping[str, Array]
     merges: tuple[Merge, ...] | None
     text_only: bool = False
+    head: Mapping[str, Array] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Checkpoint({self.model}, {self.weights_sha256[:12]}, {len(self.tensors)} tensors)"
@@ -81,14 +86,34 @@ class Converted:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read both towers from any published container and check every tensor's name, shape and values; reads the whole file once."""
-    tensors, metadata = read_tensors(path)
+    everything, metadata = read_tensors(path)
     _check_version(path, metadata)
+    tensors, head = split_head(everything)
     _check_shapes(path, tensors)
     _check_finite(path, tensors)
     fingerprint = hash_weights(tensors)
     if metadata.get("weights_sha256", fingerprint) != fingerprint:
         raise CheckpointError(f"{path} is damaged: SHA-256 mismatch, its weights are no longer those it was written with; get it again")
-    return Checkpoint(path, metadata.get("model") or _model_name(path), fingerprint, tensors, _merges(metadata))
+    return Checkpoint(path, metadata.get("model") or _model_name(path), fingerprint, tensors, _merges(metadata), head=head)
+
+
+def read_classifier(path: Path) -> tuple[Checkpoint, Head] | None:
+    """Read a vision tower and the head that it was fine-tuned with, whatever else a file holds; None where there is no head.
+
+    The tower's tensors may lack the prefix "vision_encoder.", and the last projection if the head does not read it.
+    """
+    everything, metadata = read_tensors(path)
+    towers, named = split_head(everything)
+    head = read_head(named, path)
+    if head is None:
+        return None
+    if "conv1.weight" in towers:
+        towers = {VISION_PREFIX + name: tensor for name, tensor in towers.items()}
+    tensors = {name: tensor for name, tensor in towers.items() if name.startswith(VISION_PREFIX)}
+    _check_version(path, metadata)
+    _check_shapes(path, tensors, vision_only=True)
+    _check_finite(path, tensors)
+    return Checkpoint(path, metadata.get("model") or _model_name(path), hash_weights(tensors), tensors, None, head=named), head
 
 
 def read_text_checkpoint(path: Path) -> Checkpoint:
@@ -122,7 +147,7 @@ def write_checkpoint(
         notes: free text, such as where the weights come from.
     """
     arrays = {name: as_array(tensor) for name, tensor in tensors.items()}
-    fingerprint = hash_weights(arrays)
+    fingerprint = hash_weights(split_head(arrays)[0])
     write_safetensors(path, arrays, _metadata(model, fingerprint, merges) | ({"notes": notes} if notes else {}))
     return fingerprint
 
@@ -173,7 +198,7 @@ def convert(
     if blend is not None:
         tensors = blend_with_clip(tensors, read_tensors(blend)[0], share=blend_coefficient, named=blend)
     with np.errstate(over="ignore"):  # named one by one below
-        tensors = {name: np.asarray(tensor, dtype=dtype) for name, tensor in tensors.items()}
+        tensors = {name: np.asarray(tensor, dtype=dtype) for name, tensor in (*tensors.items(), *checkpoint.head.items())}
     _check_finite(target, tensors)
     notes = f"converted from {source.name}" + (f", {blend_coefficient:g} of it and the rest {blend.name}" if blend else "")
     merges = checkpoint.tokenizer().merges
@@ -224,10 +249,10 @@ def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
         )
 
 
-def _check_shapes(path: Path, tensors: Mapping[str, Array]) -> None:
+def _check_shapes(path: Path, tensors: Mapping[str, Array], *, vision_only: bool = False) -> None:
     """Compare with the network's own parameters, so that no part of a model is ever left random."""
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    expected = _expected_shapes(path, shapes)
+    expected = _expected_shapes(path, shapes, vision_only=vision_only)
     wrong = [
         f"{name} {shapes[name]} instead of {expected[name]}" for name in expected if shapes.get(name, expected[name]) != expected[name]
     ]
@@ -244,18 +269,23 @@ def _check_shapes(path: Path, tensors: Mapping[str, Array]) -> None:
         raise CheckpointError(f"{path} does not fit the ViCLIP network; {'; '.join(faults)}")
 
 
-def _expected_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], *, vision_only: bool) -> dict[str, tuple[int, ...]]:
     torch = require("torch")
     from vidsearch.encoders._viclip_net import NetConfig, ViCLIP
 
     try:
-        config = NetConfig.from_shapes(shapes)
+        config = NetConfig.of_vision(shapes) if vision_only else NetConfig.from_shapes(shapes)
     except KeyError as error:
         raise CheckpointError(f"{path} does not fit the ViCLIP network; missing {error.args[0]}") from error
     except (ValueError, IndexError, ZeroDivisionError) as error:
         raise CheckpointError(f"{path} does not fit the ViCLIP network: {error}") from error
     with torch.device("meta"):
-        return {name: tuple(parameter.shape) for name, parameter in ViCLIP(config).state_dict().items()}
+        expected = {name: tuple(parameter.shape) for name, parameter in ViCLIP(config).state_dict().items()}
+    if vision_only:
+        return {
+            name: shape for name, shape in expected.items() if name.startswith(VISION_PREFIX) and (name != PROJECTION or name in shapes)
+        }
+    return expected
 
 
 def _check_finite(path: Path, tensors: Mapping[str, Array]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,13 +11,11 @@ from torch import Tensor
 from vidsearch.config import Space, viclip_preset
 from vidsearch.encoders._checkpoint import Checkpoint
 from vidsearch.encoders._tokens import Tokenizer, clean_caption
-from vidsearch.encoders._torch import choose_device, choose_precision, normalisation, running
+from vidsearch.encoders._torch import choose_device, choose_precision
+from vidsearch.encoders._viclip_clips import ClipTower
 from vidsearch.encoders._viclip_net import NetConfig, ViCLIP
 from vidsearch.encoders.base import Encoder, Pixels, Vectors, unit_rows
-from vidsearch.errors import UsageError
 
-# Patch tokens in one forward pass. A CPU gains nothing from larger batches, a GPU does.
-TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 131_072}
 TEXTS_AT_ONCE = {"cpu": 64, "cuda": 1024}
 
 
@@ -32,9 +30,8 @@ class ViCLIPEncoder(Encoder):
         self.device = str(device)
         self.precision = precision
         self._net, self._tokenizer, self._place = net, tokenizer, device
-        self._scale, self._shift = normalisation(space.preset, device)
-        self._patches = (net.config.image_size // net.config.patch_size) ** 2
-        self.clips_at_once = self._step(space.preset.frames)
+        self._clips = ClipTower(net.vision_encoder, net.config, space.preset, device, precision)
+        self.clips_at_once = self._clips.step(space.preset.frames)
         self.frame_counts = tuple(sorted({1, net.config.frames}))
 
     def __repr__(self) -> str:
@@ -55,49 +52,7 @@ class ViCLIPEncoder(Encoder):
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Pixels) -> Vectors:
-        self._check_pixels(pixels)
-        step = self._step(pixels.shape[1])
-        with running(self._place, self.precision):
-            parts = [self._net.encode_vision(self._normalised(batch)).float() for batch in self._on_device(pixels, step)]
-        return self._gather(parts)
-
-    def _step(self, frames: int) -> int:
-        """Return how many clips go through the network together."""
-        return max(1, TOKENS_AT_ONCE[self._place.type] // (frames * self._patches))
-
-    def _check_pixels(self, pixels: Pixels) -> None:
-        size, frames = self.preset.size, self.preset.frames
-        if pixels.dtype != np.uint8 or pixels.ndim != 5 or pixels.shape[1] not in (1, frames) or pixels.shape[2:] != (size, size, 3):
-            raise UsageError(
-                f"{self.space.model} takes clips (n, {frames}, {size}, {size}, 3) uint8, not {pixels.shape} {pixels.dtype}; "
-                "encode_clips resizes them"
-            )
-
-    def _on_device(self, pixels: Pixels, step: int) -> Iterator[Tensor]:
-        """Yield batches as uint8 on the device, a quarter of the bytes of floats; on a GPU the next one travels while one is computed."""
-        if self._place.type != "cuda":
-            for start in range(0, len(pixels), step):
-                yield torch.from_numpy(np.require(pixels[start : start + step], requirements=["C", "W"]))
-            return
-        staging = [torch.empty((step, *pixels.shape[1:]), dtype=torch.uint8, pin_memory=True) for _ in range(2)]
-        copied: list[torch.cuda.Event | None] = [None, None]
-        copies = torch.cuda.Stream(self._place)  # type: ignore[no-untyped-call]  # torch's own is untyped
-        for number, start in enumerate(range(0, len(pixels), step)):
-            batch, turn = pixels[start : start + step], number % 2
-            if (before := copied[turn]) is not None:
-                before.synchronize()  # its buffer is free again
-            staging[turn][: len(batch)].numpy()[:] = batch
-            with torch.cuda.stream(copies):
-                there = staging[turn][: len(batch)].to(self._place, non_blocking=True)
-                copied[turn] = copies.record_event()
-            current = torch.cuda.current_stream(self._place)
-            current.wait_stream(copies)
-            there.record_stream(current)
-            yield there
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        """Return (B, T, 3, H, W) float32 of (B, T, H, W, 3) uint8."""
-        return (pixels * self._scale + self._shift).permute(0, 1, 4, 2, 3)
+        return self._gather(self._clips.features(pixels))
 
     def _gather(self, parts: list[Tensor]) -> Vectors:
         return unit_rows(torch.cat([torch.zeros((0, self.dim), device=self._place), *parts]).cpu().numpy())

@@ -46,21 +46,34 @@ class NetConfig:
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetConfig:
         """Read the sizes off the shapes of a checkpoint's tensors; a missing name raises KeyError."""
-        vision_width, _, _, patch_size, _ = shapes["vision_encoder.conv1.weight"]
-        grid = round((shapes["vision_encoder.positional_embedding"][0] - 1) ** 0.5)
         context_length, text_width = shapes["text_encoder.positional_embedding"]
         return cls(
-            image_size=grid * patch_size,
-            patch_size=patch_size,
-            frames=shapes["vision_encoder.temporal_positional_embedding"][1],
-            vision_width=vision_width,
-            vision_layers=_count_blocks(shapes, "vision_encoder"),
+            **_vision_sizes(shapes),
             text_width=text_width,
             text_layers=_count_blocks(shapes, "text_encoder"),
             context_length=context_length,
             vocab_size=shapes["text_encoder.token_embedding.weight"][0],
             embed_dim=shapes["text_encoder.text_projection"][1],
         )
+
+    @classmethod
+    def of_vision(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetConfig:
+        """Read the sizes of a vision tower alone, with 1 for those of a text; without a projection, features are as wide as the tower."""
+        vision = _vision_sizes(shapes)
+        embed_dim = shapes.get("vision_encoder.proj", (vision["vision_width"],))[-1]
+        return cls(**vision, text_width=1, text_layers=1, context_length=1, vocab_size=1, embed_dim=embed_dim)
+
+
+def _vision_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    vision_width, _, _, patch_size, _ = shapes["vision_encoder.conv1.weight"]
+    grid = round((shapes["vision_encoder.positional_embedding"][0] - 1) ** 0.5)
+    return {
+        "image_size": grid * patch_size,
+        "patch_size": patch_size,
+        "frames": shapes["vision_encoder.temporal_positional_embedding"][1],
+        "vision_width": vision_width,
+        "vision_layers": _count_blocks(shapes, "vision_encoder"),
+    }
 
 
 def _count_blocks(shapes: Mapping[str, tuple[int, ...]], tower: str) -> int:
@@ -107,6 +120,10 @@ class VisionTower(nn.Module):
         self.proj = nn.Parameter(torch.empty(width, config.embed_dim))
 
     def forward(self, pixels: Tensor, keep: Tensor | None = None) -> Tensor:
+        return self.before_projection(pixels, keep) @ self.proj
+
+    def before_projection(self, pixels: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Return (B, D), what the last projection is given."""
         x = self.conv1(pixels.transpose(1, 2))  # (B, 3, T, H, W) -> (B, D, T, h, w)
         x = x.flatten(3).permute(0, 3, 2, 1)  # (B, N, T, D)
         x = x + self.positional_embedding[1:, None] + self._temporal_embedding(x.shape[2])
@@ -116,7 +133,7 @@ class VisionTower(nn.Module):
         first = (self.class_embedding + self.positional_embedding[0]).expand(x.shape[0], 1, -1)
         x = self.ln_pre(torch.cat([first.to(x.dtype), x], dim=1))  # (B, 1 + N*T, D)
         x = self.transformer(x, only_first=True)  # (B, 1, D)
-        features: Tensor = self.ln_post(x[:, 0]) @ self.proj
+        features: Tensor = self.ln_post(x[:, 0])
         return features
 
     def _temporal_embedding(self, frames: int) -> Tensor:

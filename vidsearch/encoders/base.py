@@ -59,10 +59,7 @@ class Encoder(TextEncoder):
 
     def take_frames(self, frames: int) -> None:
         """Take that many frames of a clip from now on, which makes the vectors those of another space."""
-        if self.frame_counts and frames not in self.frame_counts:
-            allowed = " or ".join(map(str, self.frame_counts))
-            raise UsageError(f"{self.space.model} cannot take {frames} frames of a clip; choose {allowed}")
-        self.space = replace(self.space, preset=replace(self.preset, frames=frames))
+        self.space = with_frames(self.space, frames, self.frame_counts)
 
     @abstractmethod
     def encode_pixels(self, pixels: Pixels) -> Vectors:
@@ -81,3 +78,10 @@ def unit_rows(vectors: npt.NDArray[np.floating]) -> Vectors:
     length = np.linalg.norm(rows, axis=-1, keepdims=True)
     unit: Vectors = rows / np.maximum(length, np.float32(1e-12))
     return unit
+
+
+def with_frames(space: Space, frames: int, allowed: Sequence[int] = ()) -> Space:
+    """Return the space of the same model when it is given so many frames of a clip; a number it cannot take is refused."""
+    if allowed and frames not in allowed:
+        raise UsageError(f"{space.model} cannot take {frames} frames of a clip; choose {' or '.join(map(str, allowed))}")
+    return replace(space, preset=replace(space.preset, frames=frames))

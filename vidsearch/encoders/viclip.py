@@ -5,11 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidsearch.config import Space
-from vidsearch.encoders._checkpoint import Checkpoint, blended, ensure_text_file, read_checkpoint, read_text_checkpoint, text_file
+from vidsearch.encoders._checkpoint import (
+    Checkpoint,
+    blended,
+    ensure_text_file,
+    read_checkpoint,
+    read_classifier,
+    read_text_checkpoint,
+    text_file,
+)
 from vidsearch.encoders._containers import SAFE_SUFFIX, SUFFIXES
 from vidsearch.encoders._text_tower import TextTower
 from vidsearch.encoders._tokens import clean_caption
@@ -17,6 +26,9 @@ from vidsearch.encoders.base import Encoder, TextEncoder, Vectors, unit_rows
 from vidsearch.errors import InputNotFoundError, SpaceMismatchError
 from vidsearch.extras import require
 from vidsearch.settings import read_settings
+
+if TYPE_CHECKING:
+    from vidsearch.encoders._viclip_classifier import ViCLIPClassifier
 
 NETWORK_VERSION = 1  # raise it when the same weights and pixels would give other features
 NAMES = ("viclip", "demo-viclip")  # how a name of this model begins, in lower case
@@ -66,6 +78,20 @@ def load_text(space: Space, source: str | None) -> TextEncoder:
             f"{checkpoint.model} {checkpoint.weights_sha256[:12]} (network {NETWORK_VERSION}); name the weights the index was made with"
         )
     return LightTextEncoder(space, checkpoint)
+
+
+def load_classifier(source: str, *, device: str, precision: str, preset: str | None, frames: int | None) -> ViCLIPClassifier | None:
+    """Load the vision tower and the classification head of a fine-tuned checkpoint; None where it has no head."""
+    require("torch")
+    from vidsearch.encoders._viclip_classifier import build_classifier
+
+    read = read_classifier(find_weights(source))
+    if read is None:
+        return None
+    checkpoint, head = read
+    return build_classifier(
+        checkpoint, head, device=device, precision=precision, preset=preset or "eval", frames=frames, network_version=NETWORK_VERSION
+    )
 
 
 class LightTextEncoder(TextEncoder):
