@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
@@ -19,11 +20,11 @@ from ui.asking import uploads
 from ui.explorer import Shelf
 from ui.guard import Guard
 from ui.routes.data import data_routes
-from ui.routes.media import media_routes
 from ui.routes.page import page_routes
 from vidsearch.encoders._blas import hold_one_thread
-from vidsearch.errors import UsageError
 from vidsearch.playback.media import default_cache
+from vidsearch.service.listening import listen
+from vidsearch.service.routes.media import media_routes
 
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which the page may be asked for: no other site can point its own name here
@@ -43,7 +44,7 @@ def serve(path: Path, *, media_root: Path | None, port: int, open_browser: bool,
         NotAnIndexError and others of `open_index`.
     """
     hold_one_thread()
-    listening = _listen(port)
+    listening = listen(HOST, port)
     shelf = Shelf(path, model=model, strict=strict, media_root=media_root, cache=default_cache())
     with tempfile.TemporaryDirectory(prefix="vidsearch-ui-") as scratch:  # 0700; Gradio's cache and what is exported
         application = build_application(shelf, Path(scratch))
@@ -63,13 +64,29 @@ def serve(path: Path, *, media_root: Path | None, port: int, open_browser: bool,
 def build_application(shelf: Shelf, scratch: Path) -> FastAPI:
     """Return the whole application; `scratch` is an own folder for files of a moment."""
     application = FastAPI(title="vidsearch", docs_url=None, redoc_url=None, openapi_url=None)
-    application.include_router(page_routes(lambda: shelf.explorer, ASSETS, scratch))
-    application.include_router(media_routes(lambda: shelf.explorer.media))
-    application.include_router(data_routes(lambda: shelf.explorer))
-    _mount_gradio(application, shelf, scratch)
-    application.add_middleware(Guard, limit_bytes=BODY_BYTES, limits_bytes=LARGE)
+    add_page(application, shelf, scratch)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES))
     return application
+
+
+def add_page(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
+    """Add all that the page needs, after the routes that are there."""
+    application.include_router(page_routes(lambda: shelf.explorer, ASSETS, scratch), include_in_schema=False)
+    application.include_router(media_routes(lambda: shelf.explorer.media), include_in_schema=False)
+    application.include_router(data_routes(lambda: shelf.explorer), include_in_schema=False)
+    _mount_gradio(application, shelf, scratch)
+    application.add_middleware(Guard, limit_bytes=BODY_BYTES, limits_bytes=LARGE)
+
+
+@contextmanager
+def page(path: Path, *, model: str | None, strict: bool, media_root: Path) -> Iterator[Callable[[FastAPI], None]]:
+    """Yield what adds the page of an index to an application that serves it."""
+    shelf = Shelf(path, model=model, strict=strict, media_root=media_root, cache=default_cache())
+    with tempfile.TemporaryDirectory(prefix="vidsearch-ui-") as scratch:  # 0700; Gradio's cache and what is exported
+        try:
+            yield lambda application: add_page(application, shelf, Path(scratch))
+        finally:
+            shelf.close()
 
 
 def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
@@ -102,16 +119,3 @@ def _mount_gradio(application: FastAPI, shelf: Shelf, scratch: Path) -> None:
         theme=gr.themes.Base(font=[gr.themes.Font(plain)], font_mono=[gr.themes.Font("ui-monospace, monospace")]),
         head=HEAD,
     )
-
-
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-    except OSError as error:
-        listening.close()
-        raise UsageError(
-            f"port {port} of {HOST} cannot be used ({error.strerror}); give another with --port, 0 takes a free one"
-        ) from error
-    return listening

@@ -31,6 +31,7 @@ POSTER_BYTES = 500 << 20
 CUT_BYTES = 2 << 30
 POSTER_TIMEOUT_S, CUT_TIMEOUT_S = 10.0, 30.0
 PROCESSES = 2
+WHOLE_S = 0.1  # a clip that ends no earlier before its video does is all of it
 LOOK_AGAIN_S = 60.0  # at whether videos are missing
 _PLANS_KEPT = 4096
 _WHY = {
@@ -187,6 +188,16 @@ class Media:
         job = {"do": "cut", **self._job(clip), "end_s": end_s, "way": chosen.way, "form": chosen.form, "audio": chosen.audio}
         key = f"{self._key('cut', clip, chosen)}.{chosen.form}"
         return _opened(self._cuts.open(key, partial(self._have_made, self._cutters, job)), key, clip_id)
+
+    def clip(self, clip_id: str) -> Opened:
+        """Open the clip as a file of its own: its video where it is all of that, else a cut, which may begin at the key frame before it.
+
+        Raises: as `cut`.
+        """
+        clip = self._clip(clip_id)
+        chosen, probe = self._plan(clip)
+        whole = clip.start_s == 0 and 0 < probe.duration_s <= clip.end_s + WHOLE_S
+        return self.video(clip_id) if whole and chosen.way == "direct" else self.cut(clip_id)
 
     def poster(self, clip_id: str, width: int = 320) -> Opened:
         """Open the picture of the clip's middle, a JPEG.

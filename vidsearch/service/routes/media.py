@@ -1,4 +1,7 @@
-"""Posters, videos and cuts over HTTP, by clip id; ranges as in RFC 9110. Nothing of a request comes back in an answer."""
+"""Posters, videos and cuts over HTTP, by clip id; ranges as in RFC 9110. Nothing of a request comes back in an answer.
+
+The page has them under /media; a program finds the clip itself under /v1/clips/ID/media.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -23,6 +26,13 @@ KEEP = {"Cache-Control": "private, max-age=300", **SAFE}
 ASK_AGAIN = {"Cache-Control": "no-store", **SAFE}
 WAITERS, CUTTERS, READERS = 16, 4, 8  # threads that wait for posters, wait for cuts, and read files: a slow cut holds up nothing else
 
+MEDIA: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", "content": {"video/*": {}}},
+    206: {"description": "The bytes that were asked for.", "content": {"video/*": {}}},
+    404: {"description": "No such clip, or no video of it.", "content": {"text/plain": {}}},
+    416: {"description": "No such bytes.", "content": {"text/plain": {}}},
+    503: {"description": "It cannot be read just now.", "content": {"text/plain": {}}},
+}
 WIDTHS = {str(width): width for width in POSTER_WIDTHS}
 
 T = TypeVar("T")
@@ -62,6 +72,21 @@ def media_routes(current: Callable[[], Media]) -> APIRouter:
     async def playback(clip_id: str) -> Response:
         found = await _found(waiters, clip_id, lambda name: current().playback(name))
         return found if isinstance(found, Response) else JSONResponse(asdict(found), headers=ASK_AGAIN)
+
+    return router
+
+
+def clip_media_routes(current: Callable[[], Media]) -> APIRouter:
+    """Return /v1/clips/ID/media: the video that the clip is, or the part of its video that it is, cut out of it on demand."""
+    router = APIRouter(prefix="/v1/clips", tags=["clips"])
+    cutters = ThreadPoolExecutor(CUTTERS, thread_name_prefix="clip-cut")
+    readers = ThreadPoolExecutor(READERS, thread_name_prefix="clip-read")
+
+    @router.api_route("/{clip_id:path}/media", methods=["GET", "HEAD"], responses=MEDIA)
+    async def media(request: Request, clip_id: str) -> Response:
+        """Send the clip as a file that players play; ranges are answered."""
+        found = await _found(cutters, clip_id, lambda name: current().clip(name))
+        return found if isinstance(found, Response) else _answer(found, request, readers)
 
     return router
 

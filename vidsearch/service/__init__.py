@@ -1,0 +1,1 @@
+"""An index over HTTP: the routes under /v1, the gate before them, and the batches behind them."""

@@ -1,0 +1,83 @@
+"""Every error as a status and one object: {"error": {"code", "message"}}. What a program did wrong inside is told to the log alone."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from vidsearch.errors import IndexCorruptError, MissingExtraError, UsageError, VidsearchError
+from vidsearch.service.batching import BusyError, DeadlineError
+from vidsearch.service.schemas import Failure
+
+log = logging.getLogger(__name__)
+
+
+class NotFoundError(UsageError):
+    """There is nothing of that name."""
+
+
+_KINDS: tuple[tuple[type[Exception], int, str], ...] = (
+    (BusyError, 429, "busy"),
+    (DeadlineError, 504, "deadline"),
+    (NotFoundError, 404, "not_found"),
+    (UsageError, 400, "invalid_request"),
+    (IndexCorruptError, 503, "index_corrupt"),
+    (MissingExtraError, 501, "not_available"),
+    (VidsearchError, 503, "unavailable"),
+    (OSError, 503, "unavailable"),
+)
+_CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_request", 413: "too_large", 415: "unsupported_media_type"}
+_SAID = {
+    400: "It cannot be asked so.",
+    401: "The token is missing or wrong.",
+    413: "Too large.",
+    429: "Busy; ask again.",
+    503: "Not now.",
+    504: "Too late.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {status: {"model": Failure, "description": said} for status, said in _SAID.items()}
+
+
+def add_failures(application: FastAPI) -> None:
+    """Have every error answered so."""
+    application.add_exception_handler(RequestValidationError, _invalid)
+    application.add_exception_handler(HTTPException, _of_http)
+    application.add_exception_handler(Exception, _unexpected)
+    for kind, _, _ in _KINDS:
+        application.add_exception_handler(kind, _known)
+
+
+def failure(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers=headers)
+
+
+async def _known(request: Request, error: Exception) -> JSONResponse:
+    status, code = next((status, code) for kind, status, code in _KINDS if isinstance(error, kind))
+    if isinstance(error, OSError) and not isinstance(error, VidsearchError):
+        log.error("%s: %s", request.scope.get("path"), error)
+        return failure(status, code, "it cannot be read just now; ask again")
+    return failure(status, code, str(error), {"Retry-After": "1"} if status in (429, 503) else None)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Name the first thing that is wrong, without repeating what was sent."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    first = problems[0] if problems else {"loc": (), "msg": "invalid"}
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    return failure(400, "invalid_request", f"{place}: {first['msg']}" if place else str(first["msg"]))
+
+
+async def _of_http(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return failure(status, _CODES.get(status, "invalid_request"), str(getattr(error, "detail", "")), headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s failed: %r", request.scope.get("path"), error)
+    return failure(500, "internal", "something went wrong here; it is in the service's log")
