@@ -83,20 +83,22 @@ def short_sides(index: Corpus, selections: Selections) -> npt.NDArray[Any]:
         width, height = segment.columns.get("width"), segment.columns.get("height")
         if width is None or height is None or not width.kind == height.kind == "number":
             continue
-        ids = (selection & ~width.nulls & ~height.nulls).ids
-        found.append(np.minimum(width.values[ids], height.values[ids]))
+        known = selection & ~width.nulls & ~height.nulls
+        sides = np.minimum(width.values, height.values)
+        found.append(sides if known.everything else sides[known.ids])
     return _finite(np.concatenate(found))
 
 
 def _finite(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f" or not len(values) or (values.min().item() > -HUGE and values.max().item() < HUGE):  # NaN: neither
         return values
-    inside = np.isfinite(values) if values.dtype != np.float64 else np.abs(values) < HUGE
-    return values if inside.all() else values[inside]
+    return values[np.abs(values) < HUGE if values.dtype == np.float64 else np.isfinite(values)]
 
 
 def _texts(column: AnyColumn, selection: Selection) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """Return the distinct texts of some rows, and how many rows have each."""
+    if not selection.count:
+        return pa.array([], pa.large_string()), np.zeros(0, np.int64)
     if column.kind == "text":
         rows, counts = column.groups(selection)
         return column.arrow(rows), counts

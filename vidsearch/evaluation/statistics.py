@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -219,9 +219,3 @@ def _kind_of(index: Corpus, name: str) -> Kind:
     if kinds <= {"category"}:
         return "values"
     return "texts" if kinds <= {"category", "text"} else "other"
-
-
-def merged(pairs: Sequence[tuple[str, int]], most: int) -> list[tuple[str, int]]:
-    """Return the first pairs, and one for all the rest together."""
-    rest = pairs[most:]
-    return [*pairs[:most], *([(f"{len(rest):,} more", sum(count for _, count in rest))] if rest else [])]
