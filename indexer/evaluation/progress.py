@@ -19,11 +19,14 @@ TERMINAL_S, LOG_S = 0.5, 10.0
 def shown(what: str) -> Iterator[Callable[[Progress], None]]:
     """Give a function to be called with each Progress of `what`, such as "clips measured"."""
     terminal = sys.stderr.isatty()
-    started = last = time.monotonic()
+    started: float | None = None
+    last = 0.0
 
     def show(progress: Progress) -> None:
-        nonlocal last
+        nonlocal started, last
         now = time.monotonic()
+        if started is None:
+            started = last = now
         if now - last < (TERMINAL_S if terminal else LOG_S):
             return
         last = now
@@ -36,7 +39,7 @@ def shown(what: str) -> Iterator[Callable[[Progress], None]]:
     try:
         yield show
     finally:
-        if terminal and last != started:
+        if terminal and started is not None:
             typer.echo("\r\x1b[K", err=True, nl=False)
 
 

@@ -24,7 +24,7 @@ from vidsearch.config import Space
 from vidsearch.corpus import Corpus
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import UsageError
-from vidsearch.evaluation.annotations.base import Annotation
+from vidsearch.evaluation.annotations.base import Annotation, Clip
 from vidsearch.evaluation.ranks import Blocks, Floats, Ranks, cosines, dual_softmax, rank
 
 TEXTS_AT_ONCE = 256  # between two writes to the store
@@ -42,14 +42,14 @@ class Embedded:
         annotation: those clips that could be had, with their captions.
         texts: (captions, dim) float32, unit rows.
         clips: (clips, dim) float32, unit rows.
-        failures: why clips could not be had, by their video.
+        failures: why clips could not be had.
         cached: rows of clips that were known from before.
     """
 
     annotation: Annotation
     texts: Floats
     clips: Floats
-    failures: Mapping[str, str]
+    failures: Mapping[Clip, str]
     cached: int
 
 
@@ -111,7 +111,7 @@ def embed(
     good[list(measured.failures)] = False
     kept = there.keep(good)
     texts = encode_captions(kept.captions, encoder, store=texts_store, progress=texts_progress)
-    failures = {there.clips[place].video: why for place, why in measured.failures.items()}
+    failures = {there.clips[place]: why for place, why in measured.failures.items()}
     return Embedded(kept, texts, measured.rows[good], failures, measured.cached)
 
 
@@ -182,19 +182,19 @@ def rank_through_index(found: Embedded, space: Space, *, index_factory: str | No
     return IndexRanks(Ranks(placed, np.zeros_like(placed), np.ones_like(placed)), kind, plan, depth)
 
 
-def refuse_missing(missing: Sequence[str], of: int, where: Path) -> None:
-    """Raise UsageError where an annotation names videos that are not there."""
-    if missing:
-        names = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-        raise UsageError(
-            f"{len(missing):,} of {of:,} videos are not below {where} ({names}); check --videos, or leave them out with --allow-missing"
-        )
+def refuse_missing(missing: Sequence[str], of: int, where: Path, *, allowed: bool) -> None:
+    """Raise UsageError where an annotation names videos that are not there: any, or where that is allowed all of them."""
+    if len(missing) < of if allowed else not missing:
+        return
+    names = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+    advice = "check --videos" if len(missing) == of else "check --videos, or leave them out with --allow-missing"
+    raise UsageError(f"{len(missing):,} of {of:,} videos are not below {where} ({names}); {advice}")
 
 
-def refuse_failed(failures: Mapping[str, str], of: int) -> None:
-    """Raise UsageError where videos cannot be decoded."""
-    if failures:
-        video, why = next(iter(failures.items()))
-        raise UsageError(
-            f"{len(failures):,} of {of:,} clips cannot be decoded, such as {video} ({why}); leave them out with --allow-missing"
-        )
+def refuse_failed(failures: Mapping[Clip, str], of: int, *, allowed: bool) -> None:
+    """Raise UsageError where clips cannot be decoded: any, or where that is allowed all of them."""
+    if len(failures) < of if allowed else not failures:
+        return
+    clip, why = next(iter(failures.items()))
+    advice = "look at the files" if len(failures) == of else "leave them out with --allow-missing"
+    raise UsageError(f"{len(failures):,} of {of:,} clips cannot be decoded, such as {clip.video} ({why}); {advice}")

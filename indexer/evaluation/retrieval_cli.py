@@ -69,8 +69,7 @@ def retrieval(
     named = list(dict.fromkeys(clip.video for clip in captions.clips))
     files = find_videos(folder, named)
     missing = [video for video in named if video not in files]
-    if not allow_missing or not files:
-        refuse_missing(missing, len(named), folder)
+    refuse_missing(missing, len(named), folder, allowed=allow_missing)
     share_cores()
     encoder = load(
         _chosen(model),
@@ -82,8 +81,7 @@ def retrieval(
         precision=precision,
     )
     found = _embedded(captions, files, encoder, workers)
-    if not allow_missing or not len(found.clips):
-        refuse_failed(found.failures, len(captions.clips))
+    refuse_failed(found.failures, len(found.failures) + len(found.clips), allowed=allow_missing)
     exact = rank_exactly(found, dsl_temperature=temperature if dsl else None)
     asks = through_index and not dsl  # an index knows no other queries
     through = rank_through_index(found, encoder.space, index_factory=index_factory) if asks else None

@@ -72,7 +72,7 @@ def _table(way: str, values: Mapping[str, Estimate], exact: Ranks, index: IndexR
         value = values[name]
         row: tuple[Cell, ...] = (title, round(value.value, 2), round(value.low, 2), round(value.high, 2))
         rows.append((*row, *_through(name, exact, index)) if index else row)
-    return Table(f"{way}: {len(exact.above):,} queries (low, high: 95 % interval)", columns, tuple(rows))
+    return Table(f"{way}, {len(exact.above):,} queries; low and high: 95 % interval", columns, tuple(rows))
 
 
 def _through(name: str, exact: Ranks, index: IndexRanks) -> tuple[Cell, Cell]:

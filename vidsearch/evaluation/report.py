@@ -121,12 +121,13 @@ def print_report(report: Report) -> None:
     for name, value in report.settings.items():
         out.print(Text(f"{name:{width}}  ", style="dim") + plain(shown(value, 4)))
     for table in report.tables:
-        drawn = RichTable(title=plain(table.title), title_justify="left", title_style="", box=None, pad_edge=False, header_style="dim")
+        drawn = RichTable(box=None, pad_edge=False, header_style="dim")
         for column, number in zip(table.columns, table.are_numbers(), strict=True):
             drawn.add_column(plain(column), justify="right" if number else "left")
         for row in table.texts():
             drawn.add_row(*map(plain, row))
         out.print()
+        out.print(plain(table.title))
         out.print(drawn)
     if report.notes:
         out.print()
