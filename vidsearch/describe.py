@@ -13,6 +13,7 @@ from vidsearch.corpus import Corpus
 from vidsearch.engine import Index
 from vidsearch.errors import IndexCorruptError
 from vidsearch.storage.ledger import Ledger
+from vidsearch.storage.rewrite import made_by_column
 from vidsearch.storage.template import read_about
 from vidsearch.tables import console, plain
 
@@ -48,6 +49,7 @@ def describe(index: Index) -> dict[str, Any]:
         "bytes_per_clip": round(size / len(index)) if len(index) else 0,
         "quarantine": dict(quarantine.most_common()),
         "skipped": list(index.skipped),
+        "computed": made_by_column(index.manifest),
         "columns": [_column(index, name) for name in (index.schema.names if index.segments else [])],
     }
 
@@ -134,6 +136,8 @@ def print_description(described: dict[str, Any]) -> None:
     facts.add_row("size", f"{described['size_bytes'] / 1e6:,.1f} MB, {described['bytes_per_clip']:,} bytes a clip")
     if described["quarantine"]:
         facts.add_row("not indexed", plain(", ".join(f"{number:,} {reason}" for reason, number in described["quarantine"].items())))
+    for column, how in described["computed"].items():
+        facts.add_row("computed", plain(f"{column}: {how.get('by')}"))
     for reason in described["skipped"]:
         facts.add_row("damaged", plain(reason))
     out.print(facts)
