@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from indexer.evaluation.retrieval_cli import retrieval
+from indexer.evaluation.zeroshot_cli import zeroshot
 
 app = typer.Typer(
     name="eval",
@@ -22,3 +23,4 @@ def evaluations() -> None:
 
 
 app.command()(retrieval)
+app.command()(zeroshot)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidsearch.encoders import load_encoder
+import typer
+
+from vidsearch.encoders import choose_source, load_encoder, openclip, viclip
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import UsageError
 
+if TYPE_CHECKING:
+    from vidsearch.encoders._viclip_classifier import ViCLIPClassifier
+
 COEFFICIENT = 0.5  # of the published evaluation of ViCLIP
+
+
+def choose(model: str | None) -> str:
+    """Return the model that is named, or the best that is here, and say which on stderr."""
+    if model is not None:
+        return model
+    source, why = choose_source()
+    typer.echo(why, err=True)
+    return source
 
 
 def load(
@@ -42,9 +57,14 @@ def load(
     return encoder
 
 
-def _load_blended(model: str | None, clip: str, share: float, *, device: str, precision: str, preset: str | None) -> Encoder:
-    from vidsearch.encoders import choose_source, viclip
+def load_classifier(model: str, *, preset: str | None, frames: int | None, device: str, precision: str) -> ViCLIPClassifier | None:
+    """Load a fine-tuned ViCLIP with its classification head; None for a checkpoint without one, and for any other model."""
+    if not viclip.recognises(model):
+        return None
+    return viclip.load_classifier(model, preset=preset, frames=frames, device=device, precision=precision)
 
+
+def _load_blended(model: str | None, clip: str, share: float, *, device: str, precision: str, preset: str | None) -> Encoder:
     source = choose_source()[0] if model is None else model
     if not viclip.recognises(source):
         raise UsageError(f"{source} cannot be averaged with a CLIP, which is how ViCLIP began; leave --blend out")
@@ -53,8 +73,6 @@ def _load_blended(model: str | None, clip: str, share: float, *, device: str, pr
 
 def _clip_file(clip: str) -> Path:
     """Return the weights of a CLIP given as a file, or by a name that open_clip or `vidsearch models` knows."""
-    from vidsearch.encoders import openclip
-
     path = Path(clip).expanduser()
     if path.is_file() or not openclip.recognises(clip):
         return path
