@@ -15,7 +15,10 @@ VidsearchError             exit code 2
 │   └── PartialIndexError  exit 4: a segment is damaged, and only whole answers are wanted
 ├── FormatVersionError     exit 6: written by a newer vidsearch
 ├── CheckpointError        exit 6: weights that do not fit or cannot be read safely
-└── SpaceMismatchError     exit 6: the vectors of one model asked with another
+├── SpaceMismatchError     exit 6: the vectors of one model asked with another
+└── ServiceError           exit 69: a service cannot be reached, refuses the token, or is none of ours
+    ├── BusyError          exit 75: it has too much to do; ask again later
+    └── DeadlineError      exit 75: its answer would come too late
 """
 
 from __future__ import annotations
@@ -121,3 +124,21 @@ class SpaceMismatchError(VidsearchError, ValueError):
     """Vectors of different models, weights or presets would be compared."""
 
     exit_code = 6
+
+
+class ServiceError(VidsearchError):
+    """A service cannot be reached, does not know the token, or does not answer as one of this version does."""
+
+    exit_code = 69
+
+
+class BusyError(ServiceError):
+    """Too many questions wait; ask again later."""
+
+    exit_code = 75
+
+
+class DeadlineError(ServiceError):
+    """The answer would have come too late."""
+
+    exit_code = 75

@@ -13,18 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import BusyError, DeadlineError
 from vidsearch.query import Query
 
 T = TypeVar("T")
-
-
-class BusyError(VidsearchError):
-    """Too many questions wait; ask again later."""
-
-
-class DeadlineError(VidsearchError):
-    """The answer would have come too late."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from vidsearch.errors import IndexCorruptError, MissingExtraError, UsageError, VidsearchError
-from vidsearch.service.batching import BusyError, DeadlineError
+from vidsearch.errors import (
+    BusyError,
+    DeadlineError,
+    FilterError,
+    IndexCorruptError,
+    MissingExtraError,
+    PartialIndexError,
+    QueryError,
+    SpaceMismatchError,
+    UsageError,
+    VidsearchError,
+)
 from vidsearch.service.schemas import Failure
 
 log = logging.getLogger(__name__)
@@ -25,8 +35,12 @@ _KINDS: tuple[tuple[type[Exception], int, str], ...] = (
     (BusyError, 429, "busy"),
     (DeadlineError, 504, "deadline"),
     (NotFoundError, 404, "not_found"),
+    (FilterError, 400, "invalid_filter"),
+    (QueryError, 400, "invalid_query"),
     (UsageError, 400, "invalid_request"),
+    (PartialIndexError, 503, "index_partial"),
     (IndexCorruptError, 503, "index_corrupt"),
+    (SpaceMismatchError, 503, "space_mismatch"),
     (MissingExtraError, 501, "not_available"),
     (VidsearchError, 503, "unavailable"),
     (OSError, 503, "unavailable"),

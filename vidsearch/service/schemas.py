@@ -16,7 +16,7 @@ class Body(BaseModel):
 
     def values(self) -> dict[str, Any]:
         """Return what was sent, without what was left out."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=True)  # lists, not tuples: as a file of questions has them
 
 
 class Question(Body):
