@@ -1,6 +1,6 @@
 """Bring an index into its best shape: small segments into large ones, exact ones into IVF-PQ once there are clips enough to train on.
 
-Then its captions are indexed for keyword search, and what its search settings give is measured.
+Then its captions are indexed for keyword search, and what its search settings give and what its scores mean is measured.
 
 Works on the stored vectors: nothing is decoded or embedded again. Small trained segments wait until there are several of a size, so
 each row is written anew once for each power of eight its index grows by, and adding a thousand clips to a million rewrites the thousand.
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from indexer import likelihood
 from indexer.calibrate import calibrate
 from indexer.merge import Merged, commit_merged, merge, quantization_error
 from indexer.probes import Probes, probes_for
@@ -32,6 +33,7 @@ FOLDED_ROWS = 1 << 20  # a folded segment has at most so many
 TIER = 8  # segments of a size that are written as one, and the step from one size to the next
 MAX_SAMPLE_ROWS = 262_144  # 0.8 GB at 768 dimensions
 RECALIBRATE = 2.0  # times the rows there were at the last calibration
+RELEARN = 1.25  # times more or fewer rows than when the meaning of scores was learnt
 DELETED_SHARE = 0.2  # of a segment's rows, from which on it is written anew without them
 TRIES = 5  # when other processes fold the same index
 
@@ -85,7 +87,18 @@ def fold(
     if len(folded) and index_kind(folded) == "ivfpq" and (retrained or len(folded) >= RECALIBRATE * folded.calibration.rows):
         found = calibrate(folded, probes(folded), seed=seed).to_json()
         manifests.commit(root, lambda manifest: manifest.with_settings({**manifest.settings, "search": found}))
+    _learn_scores(root, folded, encode_texts, seed, anew=compact)
     garbage.collect(root, grace_s=grace_s, versions=garbage.VERSIONS if grace_s else 1)
+
+
+def _learn_scores(root: Path, index: Corpus, encode_texts: EncodeTexts | None, seed: int, *, anew: bool) -> None:
+    """Keep in the manifest what scores mean, where that is not known yet or the index has grown or shrunk much since."""
+    known = index.likelihood
+    if known is not None and not anew and known.rows / RELEARN <= len(index) < known.rows * RELEARN:
+        return
+    learnt = likelihood.fit(index, encode_texts, seed=seed)
+    if learnt is not None:
+        manifests.commit(root, lambda manifest: manifest.with_settings({**manifest.settings, "likelihood": learnt.to_json()}))
 
 
 def _fold_segments(root: Path, factory: str | None, seed: int, probes: Callable[[Corpus], Probes], *, compact: bool, retrain: bool) -> bool:

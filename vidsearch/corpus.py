@@ -21,6 +21,7 @@ from vidsearch.calibration import Calibration
 from vidsearch.config import Space
 from vidsearch.errors import DamagedSegmentError, IndexCorruptError, PartialIndexError, QueryError, UsageError
 from vidsearch.indexes.base import VectorIndex
+from vidsearch.likelihood import Likelihood
 from vidsearch.nearest import Found, Part, by_codes, by_score
 from vidsearch.planner import FIXED_BYTES, Costs, Plan, plan
 from vidsearch.registry import plugin
@@ -305,6 +306,11 @@ class Corpus:
     def calibration(self) -> Calibration:
         """What search settings give which recall, as measured when the index was built."""
         return Calibration.from_json(self.manifest.settings.get("search"))  # type: ignore[arg-type]
+
+    @cached_property
+    def likelihood(self) -> Likelihood | None:
+        """What scores mean, as learnt when the index was built; None where it was not."""
+        return Likelihood.from_json(self.manifest.settings.get("likelihood"), dim=self.space.dim)
 
     @cached_property
     def _trained(self) -> bool:

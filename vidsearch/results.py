@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CORE_COLUMNS = ("clip_id", "video", "start_s", "end_s", "caption")
+SAID = ("cosine", "duplicates", "percentile", "probability")  # of a hit, where the search knows
+
+Basis = Literal["captions", "background"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Hit:
         duplicates: where near-duplicates are folded: how many of the rows read for this page went into this one.
         group: the further clips of its source video, best first, where hits are grouped.
         chain: the clips in order, this one first, where something had to happen then.
+        percentile: about which share of the index's clips it beats, 0 to 1; None where that is not known, see `Hits.confidence`.
+        probability: how likely it is what the sentence describes, 0 to 1; likewise.
     """
 
     rank: int
@@ -43,10 +48,12 @@ class Hit:
     duplicates: int | None = None
     group: tuple[Hit, ...] | None = None
     chain: tuple[Hit, ...] | None = None
+    percentile: float | None = None
+    probability: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return one object: rank, score, what the search says of it, the five columns of every clip, then its metadata."""
-        said = {name: getattr(self, name) for name in ("cosine", "duplicates") if getattr(self, name) is not None}
+        said = {name: getattr(self, name) for name in SAID if getattr(self, name) is not None}
         core = {name: getattr(self, name) for name in CORE_COLUMNS}
         clips = {name: [hit.to_json() for hit in hits] for name in ("group", "chain") if (hits := getattr(self, name)) is not None}
         return {"rank": self.rank, "score": self.score, **said, **core, **self.metadata, **clips}
@@ -94,6 +101,42 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """Whether the best clip of an answer is more than the nearest of clips that show something else.
+
+    Attributes:
+        best: its cosine.
+        floor: the cosine from which it counts as a match.
+        confident: whether it does.
+        probability: how likely it is what the sentence describes.
+        basis: what that was learnt from: the index's own "captions", or a "background" of words thrown together, where it is the share
+            of those whose best clip scores less.
+    """
+
+    best: float
+    floor: float
+    confident: bool
+    probability: float
+    basis: Basis
+
+    @property
+    def words(self) -> str:
+        """The verdict and why, in a line."""
+        verdict = "confident match" if self.confident else "no confident match"
+        if self.basis == "background":
+            return f"{verdict} (best {self.best:.2f}; words thrown together score less in {in_hundred(self.probability)})"
+        return f"{verdict} (best {self.best:.2f}, right in about {in_hundred(self.probability)} such cases)"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "words": self.words}
+
+
+def in_hundred(probability: float) -> str:
+    """Return "3 of 100" for 0.03, "fewer than 1 of 100" below half of one."""
+    return "fewer than 1 of 100" if probability < 0.005 else f"{min(99, round(100 * probability))} of 100"
+
+
+@dataclass(frozen=True)
 class Hits(Sequence[Hit]):
     """The answer to one query, and how it was found.
 
@@ -109,6 +152,8 @@ class Hits(Sequence[Hit]):
             hold a keyword where these are asked for.
         cursor: gives the next page; None on the last one. (A page after it may turn out empty where rows are folded or left out.)
         parts: where nothing passes, how many rows each part of the filter passes alone.
+        confidence: what the scores mean; None where more than sentences is asked with, where no vectors are compared, and in an index that
+            was built before this was measured, or of vectors without a model.
     """
 
     hits: tuple[Hit, ...]
@@ -121,6 +166,12 @@ class Hits(Sequence[Hit]):
     total: Count = Count(0)
     cursor: str | None = None
     parts: tuple[tuple[str, int], ...] = ()
+    confidence: Confidence | None = None
+
+    @property
+    def confident(self) -> bool | None:
+        """Whether the best clip is more than chance; None where that is not known."""
+        return None if self.confidence is None else self.confidence.confident
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -150,6 +201,7 @@ class Hits(Sequence[Hit]):
             "timings_ms": self.timings_ms,
             "parts": dict(self.parts),
             "cursor": self.cursor,
+            "confidence": None if self.confidence is None else self.confidence.to_json(),
             "skipped": list(self.skipped),
         }
 

@@ -16,6 +16,7 @@ import numpy as np
 from vidsearch._query_parts import Media
 from vidsearch.answers import cursor
 from vidsearch.answers.compose import Encode, compose
+from vidsearch.answers.likely import Meaning, meaning
 from vidsearch.answers.page import Ranker, chained_hits, column_of, cut, hits_of, over, total, whole
 from vidsearch.answers.streams import Scores, Stream, Words, by_both, by_vector, by_words, first_depth, wanted_words
 from vidsearch.corpus import Corpus, Ranked, Rows
@@ -59,6 +60,7 @@ class Answer:
         timings_ms: milliseconds by stage.
         skipped: damaged segments that could not be asked, each with its reason.
         parts: where nothing passes, how many rows each part of the filter passes alone.
+        meaning: what the cosines mean; None where that is not known.
     """
 
     rows: Rows
@@ -70,6 +72,7 @@ class Answer:
     timings_ms: dict[str, float]
     skipped: tuple[str, ...]
     parts: tuple[tuple[str, int], ...] = ()
+    meaning: Meaning | None = None
 
 
 def answer(corpus: Corpus, queries: Sequence[Query], means: Means) -> list[Hits]:
@@ -101,15 +104,17 @@ def rank(corpus: Corpus, query: Query, means: Means, wanted: int | None) -> Answ
         ranking = _ranker(corpus, query, vectors, means)(question.selections, None)
         stream = Stream(ranking, first=min(wanted or COUNTED_AT_FIRST, question.matching), limit=question.matching)
         places = whole(corpus, query, stream, wanted)
+    cosines = stream.cosines if len(stream.cosines) else None
     return Answer(
         stream.rows[places],
         stream.scores[places],
-        stream.cosines[places] if len(stream.cosines) else None,
+        None if cosines is None else cosines[places],
         vectors[0] if len(vectors) else None,
         question.matching,
         stream.last.certificate if stream.last else None,
         question.timings,
         corpus.skipped,
+        meaning=meaning(corpus, query, vectors, stream),
     )
 
 
@@ -202,9 +207,10 @@ def _one(corpus: Corpus, question: _Question, vectors: Vector, known: Ranked | N
         page = cut(corpus, query, stream, question.position)
     with _stage([timings], "fetch"):
         hits = chained_hits(corpus, page, chains) if chains else hits_of(corpus, query, page, question.selections, ranker)
+    meant = meaning(corpus, query, vectors, stream)
     certificate = stream.last.certificate if stream.last else None
     return Hits(
-        hits,
+        hits if meant is None else meant.told(hits),
         rows=len(corpus),
         matching=question.matching,
         plan=certificate.reason if certificate else "",
@@ -213,6 +219,7 @@ def _one(corpus: Corpus, question: _Question, vectors: Vector, known: Ranked | N
         certificate=certificate,
         total=total(stream, query),
         cursor=cursor.write(question.version, query, question.position + query.k) if page.more else None,
+        confidence=None if meant is None else meant.confidence,
     )
 
 
