@@ -90,14 +90,12 @@ def audit_captions(
             raise UsageError(f"no clip of {corpus.root} that passes has a caption, so there is nothing to audit")
         texts = np.memmap(scratch, dtype=np.float16, mode="r", shape=(len(kept), corpus.space.dim))
         agreement, nearest = _agreement(corpus, kept, texts, neighbours, lambda done: progress(len(kept) + done))
-    known = corpus.take(kept, ["language"] if "language" in corpus.schema.names else [])
-    languages = np.array([str(row.get("language") or "") for row in known])
-    umt = _caption_scores(corpus, kept)
-    percentiles = [percentile(match, languages), percentile(umt, np.zeros(len(kept))), percentile(agreement, languages)]
+    languages, umt = _languages(corpus, kept), _caption_scores(corpus, kept)
+    percentiles = [percentile(match, languages), percentile(umt, np.zeros(len(kept), np.int32)), percentile(agreement, languages)]
     return Audit(kept, match, umt, agreement, np.stack(percentiles, axis=1).astype(np.float32), nearest)
 
 
-def percentile(values: Numbers, groups: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+def percentile(values: Numbers, groups: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """Return (n,) the share of a value's own group that is less, equal ones and itself counting half; NaN stays NaN and counts for none."""
     found = np.full(len(values), np.nan)
     for group in np.unique(groups):
@@ -151,12 +149,25 @@ def _neighbours(corpus: Corpus, rows: Rows, wanted: int) -> Iterator[tuple[int, 
         yield start, [one.rows[one.rows != row][:wanted] for one, row in zip(ranked, block, strict=True)]
 
 
+def _languages(corpus: Corpus, rows: Rows) -> npt.NDArray[np.int32]:
+    """Return a number for each clip's language, the same for all without one."""
+    numbers: dict[Any, int] = {}
+    return np.fromiter((numbers.setdefault(value, len(numbers)) for value in _values(corpus, rows, "language")), np.int32, len(rows))
+
+
 def _caption_scores(corpus: Corpus, rows: Rows) -> Numbers:
     """Return the scores that captions came with; NaN where there are none."""
-    column = next((name for name in CAPTION_SCORES if name in corpus.schema.names), None)
-    if column is None or not pa.types.is_floating(corpus.schema.field(column).type):
+    column = next((name for name in CAPTION_SCORES if name in corpus.schema.names), CAPTION_SCORES[0])
+    if column in corpus.schema.names and not pa.types.is_floating(corpus.schema.field(column).type):
         return np.full(len(rows), np.nan, dtype=np.float32)
-    return np.array([np.nan if row[column] is None else row[column] for row in corpus.take(rows, [column])], dtype=np.float32)
+    return np.fromiter((np.nan if value is None else value for value in _values(corpus, rows, column)), np.float32, len(rows))
+
+
+def _values(corpus: Corpus, rows: Rows, column: str) -> Iterator[Any]:
+    """Yield what a column has for some rows, a few at a time; None where there is no such column."""
+    there = [column] if column in corpus.schema.names else []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield from (row.get(column) for row in corpus.take(rows[start : start + ROWS_AT_ONCE], there))
 
 
 def audit_records(corpus: Corpus, audit: Audit, places: npt.NDArray[np.int64]) -> list[dict[str, Any]]:

@@ -102,11 +102,10 @@ def _exchange(manifest: Manifest, written: dict[str, SegmentRef], name: str) -> 
     there = {reference.uuid for reference in manifest.segments}
     if not there >= set(written):
         raise ConflictError("another process changed the same segments; the index is whole, run the command again")
-    exchanged = manifest.with_segments(  # its rows lie where they lay: what is deleted stays so
+    return manifest.with_segments(  # its rows lie where they lay: what is deleted stays so
         replace(written[reference.uuid], deleted=reference.deleted) if reference.uuid in written else reference
         for reference in manifest.segments
     )
-    return exchanged
 
 
 def _described(manifest: Manifest, name: str, *, derived: bool, made_by: Mapping[str, JSON] | None) -> Manifest:
