@@ -11,22 +11,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vidsearch._version import __version__
 from vidsearch.errors import VidsearchError
 
 if TYPE_CHECKING:
+    from vidsearch.client import connect as connect
+    from vidsearch.client import connect_async as connect_async
     from vidsearch.encoders import load_encoder as load_encoder
     from vidsearch.engine import Index as Index
     from vidsearch.engine import open_index as open_index
     from vidsearch.results import Hit as Hit
     from vidsearch.results import Hits as Hits
 
-__version__ = "0.1.0"
-__all__ = ["Hit", "Hits", "Index", "VidsearchError", "__version__", "load_encoder", "open_index"]
+__all__ = ["Hit", "Hits", "Index", "VidsearchError", "__version__", "connect", "connect_async", "load_encoder", "open_index"]
 
 _HOMES = {
     "Hit": "vidsearch.results",
     "Hits": "vidsearch.results",
     "Index": "vidsearch.engine",
+    "connect": "vidsearch.client",
+    "connect_async": "vidsearch.client",
     "load_encoder": "vidsearch.encoders",
     "open_index": "vidsearch.engine",
 }

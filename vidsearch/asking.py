@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,47 @@ import numpy.typing as npt
 from vidsearch._query_parts import Media, Rocchio, examples, sentences
 from vidsearch.query import Mode, Query, Vector
 from vidsearch.results import Hits
+
+Examples = str | Path | Media | Sequence[str | Path | Media]
+
+
+class SearchOptions(TypedDict, total=False):
+    """What `Searchable.search` takes beside a sentence."""
+
+    texts: Sequence[str | tuple[str, float]]
+    like: Examples
+    vector: Vector | None
+    exclude: Sequence[str]
+    up: Sequence[str]
+    down: Sequence[str]
+    rocchio: tuple[float, float, float]
+    then: Sequence[str]
+    mode: Mode
+    hybrid_weight: float | None
+    keyword_column: str
+    k: int
+    where: str | None
+    within: npt.NDArray[np.int64] | None
+    cursor: str | None
+    min_score: float | None
+    per_video: int | None
+    dedupe: float | None
+    diverse: float | None
+    sort: str | None
+    group: str | None
+    recall: float
+    exact: bool
+
+
+def question(text: str | None, options: SearchOptions) -> Query:
+    """Return the question that `Searchable.search` asks when it is given these arguments."""
+    values: dict[str, Any] = dict(options)
+    values["texts"] = sentences([*([] if text is None else [text]), *values.get("texts", ())])
+    values["like"] = examples(values.get("like", ()))
+    values["rocchio"] = Rocchio(*values.get("rocchio", Rocchio()))
+    for name in ("exclude", "up", "down", "then"):
+        values[name] = tuple(values.get(name, ()))
+    return Query(**values)
 
 
 class Searchable(ABC):
@@ -26,7 +69,7 @@ class Searchable(ABC):
         text: str | None = None,
         *,
         texts: Sequence[str | tuple[str, float]] = (),
-        like: str | Path | Media | Sequence[str | Path | Media] = (),
+        like: Examples = (),
         vector: Vector | None = None,
         exclude: Sequence[str] = (),
         up: Sequence[str] = (),
@@ -67,15 +110,15 @@ class Searchable(ABC):
             QueryError, FilterError: the question cannot be asked.
             SpaceMismatchError: the model at hand is not the one that made the index.
         """
-        query = Query(
-            texts=sentences([*([] if text is None else [text]), *texts]),
-            like=examples(like),
+        options = SearchOptions(
+            texts=texts,
+            like=like,
             vector=vector,
-            exclude=tuple(exclude),
-            up=tuple(up),
-            down=tuple(down),
-            rocchio=Rocchio(*rocchio),
-            then=tuple(then),
+            exclude=exclude,
+            up=up,
+            down=down,
+            rocchio=rocchio,
+            then=then,
             mode=mode,
             hybrid_weight=hybrid_weight,
             keyword_column=keyword_column,
@@ -92,4 +135,17 @@ class Searchable(ABC):
             recall=recall,
             exact=exact,
         )
-        return self.ask([query])[0]
+        return self.ask([question(text, options)])[0]
+
+    def pages(self, query: Query) -> Iterator[Hits]:
+        """Yield the pages of an answer, from the question's cursor on; each is asked for when it is wanted.
+
+        for hits in index.pages(Query.from_json({"text": "a dog", "k": 100})):
+        """
+        cursor = query.cursor
+        while True:
+            (hits,) = self.ask([replace(query, cursor=cursor)])
+            yield hits
+            cursor = hits.cursor
+            if cursor is None:
+                return

@@ -20,6 +20,7 @@ class Settings:
         hub_endpoint: address of the Hugging Face hub or a mirror of it, without a slash at the end.
         hub_offline: never ask the hub.
         cache: folder of what can be made again: cuts of videos, measured clips; need not exist.
+        token: what a service wants to be told by its clients, or None.
     """
 
     models: Path
@@ -27,16 +28,18 @@ class Settings:
     hub_endpoint: str = HUB_ENDPOINT
     hub_offline: bool = False
     cache: Path = field(default_factory=lambda: _folder("", "."))
+    token: str | None = field(default=None, repr=False)
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read VIDSEARCH_MODELS, VIDSEARCH_CACHE, VIDSEARCH_INDEX, HF_ENDPOINT and HF_HUB_OFFLINE; an empty variable counts as unset."""
+    """Read VIDSEARCH_MODELS, _CACHE, _INDEX and _TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE; an empty variable counts as unset."""
     environ = os.environ if environ is None else environ
     index = environ.get("VIDSEARCH_INDEX")
     return Settings(
         models=_folder(environ.get("VIDSEARCH_MODELS", ""), "models"),
         cache=_folder(environ.get("VIDSEARCH_CACHE", ""), "."),
         index=Path(index).expanduser() if index else None,
+        token=environ.get("VIDSEARCH_TOKEN") or None,
         hub_endpoint=(environ.get("HF_ENDPOINT") or HUB_ENDPOINT).rstrip("/"),
         hub_offline=environ.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on"),
     )

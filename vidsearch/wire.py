@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, fields
 from typing import Any
 
-from vidsearch.results import Certificate, Count, Hit, Hits
+from vidsearch.results import Certificate, Confidence, Count, Hit, Hits
 
 _NESTED = ("group", "chain")
 _HIT = tuple(field.name for field in fields(Hit))
@@ -23,6 +23,7 @@ def hits_to_json(hits: Hits, *, index_version: int) -> dict[str, Any]:
         "plan": hits.plan,
         "certificate": None if hits.certificate is None else asdict(hits.certificate),
         "parts": [list(part) for part in hits.parts],
+        "confidence": None if hits.confidence is None else hits.confidence.to_json(),
         "timings_ms": hits.timings_ms,
         "partial": bool(hits.skipped),
         "skipped": list(hits.skipped),
@@ -31,8 +32,8 @@ def hits_to_json(hits: Hits, *, index_version: int) -> dict[str, Any]:
 
 
 def hits_from_json(values: dict[str, Any]) -> Hits:
-    """Read back what `hits_to_json` wrote; dates and times in the metadata stay text."""
-    certificate = values["certificate"]
+    """Read back what `hits_to_json` wrote, and a later version may have added to; dates and times in the metadata stay text."""
+    certificate, confidence = values["certificate"], values.get("confidence")
     return Hits(
         tuple(_hit_from_json(hit) for hit in values["hits"]),
         rows=values["rows"],
@@ -40,10 +41,11 @@ def hits_from_json(values: dict[str, Any]) -> Hits:
         plan=values["plan"],
         timings_ms=values["timings_ms"],
         skipped=tuple(values["skipped"]),
-        certificate=None if certificate is None else Certificate(**certificate),
-        total=Count(**values["total"]),
+        certificate=None if certificate is None else Certificate(**_known(Certificate, certificate)),
+        total=Count(**_known(Count, values["total"])),
         cursor=values["cursor"],
         parts=tuple((text, rows) for text, rows in values["parts"]),
+        confidence=None if confidence is None else Confidence(**_known(Confidence, confidence)),
     )
 
 
@@ -65,9 +67,14 @@ def _hit_to_json(hit: Hit) -> dict[str, Any]:
 
 
 def _hit_from_json(values: dict[str, Any]) -> Hit:
-    known = {name: value for name, value in values.items() if name in _HIT and name not in _NESTED}
+    known = {name: value for name, value in _known(Hit, values).items() if name not in _NESTED}
     nested: dict[str, Any] = {
         name: tuple(_hit_from_json(one) for one in hits) for name in _NESTED if (hits := values.get(name)) is not None
     }
     known["score"] = math.nan if known["score"] is None else known["score"]
     return Hit(**known, **nested)
+
+
+def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

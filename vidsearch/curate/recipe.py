@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vidsearch import __version__
+from vidsearch._version import __version__
 from vidsearch.curate.export import Exported, Scores, Sink, Stamp, export_rows, export_schema, new_file, open_sink, refuse_existing
 from vidsearch.curate.scan import draw_rows, row_blocks
 from vidsearch.engine import Index
