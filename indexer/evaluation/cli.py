@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from indexer.evaluation.index_cli import index
 from indexer.evaluation.retrieval_cli import retrieval
 from indexer.evaluation.zeroshot_cli import zeroshot
 
@@ -24,3 +25,4 @@ def evaluations() -> None:
 
 app.command()(retrieval)
 app.command()(zeroshot)
+app.command()(index)

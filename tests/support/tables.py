@@ -11,6 +11,7 @@ from vidsearch import Index, open_index
 from vidsearch.config import external_space
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage import segment as segments
+from vidsearch.storage.quarantine import quarantine_table
 
 DIM = 4
 
@@ -26,7 +27,7 @@ def index_of(root: Path, *tables: pa.Table) -> Index:
             vectors=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16),
             rows=table.append_column("clip_id", pa.array([f"s{number}-{row}" for row in range(table.num_rows)], pa.string())),
             index_files={},
-            quarantine=pa.table({}),
+            quarantine=quarantine_table([]),
             info={"index": "flat"},
         )
         manifests.commit(root, lambda manifest, new=reference: manifest.with_segments([*manifest.segments, new]))

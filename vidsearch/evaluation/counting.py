@@ -92,7 +92,8 @@ def short_sides(index: Corpus, selections: Selections) -> npt.NDArray[Any]:
 def _finite(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype.kind != "f" or not len(values) or (values.min().item() > -HUGE and values.max().item() < HUGE):  # NaN: neither
         return values
-    return values[np.abs(values) < HUGE if values.dtype == np.float64 else np.isfinite(values)]
+    inside = np.abs(values) < HUGE if values.dtype == np.float64 else np.isfinite(values)
+    return np.asarray(values[inside])
 
 
 def _texts(column: AnyColumn, selection: Selection) -> tuple[pa.Array, npt.NDArray[np.int64]]:

@@ -57,7 +57,7 @@ def distribution(values: npt.NDArray[Any], *, whole: bool = False, times: bool =
     if not len(values):
         return None
     ordered = np.sort(values.astype(np.float32) if values.dtype == np.float16 else values)
-    least, greatest = ordered[0].item(), ordered[-1].item()
+    least, greatest = _written(ordered[0]), _written(ordered[-1])
     inner = core(least, greatest, ordered[:: -(-len(ordered) // SAMPLE)])
     edges = time_edges(least, greatest, inner, shortest_s=DAY_S) if times else number_edges(least, greatest, inner, whole=whole)
     limits = np.array(edges[1:-1], np.float64 if ordered.dtype.kind == "f" else np.int64).astype(ordered.dtype)
@@ -73,6 +73,11 @@ def distribution(values: npt.NDArray[Any], *, whole: bool = False, times: bool =
         edges=tuple(edges),
         counts=tuple(np.diff([0, *places, len(ordered)]).tolist()),
     )
+
+
+def _written(value: np.generic) -> Any:
+    """Return a number as it is written: the single 7.6 as 7.6, not as 7.599999904, so that an edge at 7.6 lies not beyond it."""
+    return float(str(value)) if value.dtype.kind == "f" else value.item()
 
 
 def _quantile(ordered: npt.NDArray[Any], at: float) -> float:

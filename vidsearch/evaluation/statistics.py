@@ -13,7 +13,7 @@ import numpy as np
 from pyarrow import types
 
 from vidsearch.corpus import Corpus
-from vidsearch.errors import IndexCorruptError
+from vidsearch.errors import DamagedSegmentError, IndexCorruptError
 from vidsearch.evaluation import counting
 from vidsearch.evaluation.captions import CaptionLengths
 from vidsearch.evaluation.counting import SHORT_S, Selections
@@ -165,9 +165,19 @@ def _count(index: Corpus, where: str | None, progress: Callable[[int], None]) ->
         resolutions=_resolutions(index, selections),
         columns=columns,
         missing=tuple(absent.most_common()),
-        quarantine=tuple(quarantined.reasons(index).items()),
+        quarantine=tuple(_quarantine(index).items()),
         skipped=index.skipped,
     )
+
+
+def _quarantine(index: Corpus) -> dict[str, int]:
+    """Return how many clips could not be indexed, by reason."""
+    for number, segment in enumerate(index.segments):
+        try:
+            segment.check(["quarantine.parquet"])  # which is none of the files that are hashed at the first question
+        except IndexCorruptError as error:
+            raise DamagedSegmentError(str(error), number) from error
+    return quarantined.reasons(index)
 
 
 def _words(index: Corpus, selections: Selections, progress: Callable[[int], None]) -> Distribution | None:
