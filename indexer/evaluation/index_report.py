@@ -35,9 +35,21 @@ def index_report(
     notes = [str(suggestion) for suggestion in suggestions]
     if all(one.exact_share == 1 for one in found):
         notes = ["every answer scores all clips that pass: recall is 1 by construction, and only the time is measured"]
+    notes += _broken_promises(index, found)
     notes.append("a recall's interval is at 95 %; times are of single queries, one after another, from this machine as busy as it was")
     notes += [f"left out: {reason}" for reason in index.skipped]
     return Report(f"Recall and time of {index.root.name}", settings, tuple(tables), tuple(notes))
+
+
+def _broken_promises(index: Corpus, found: Sequence[Measured]) -> list[str]:
+    """Return a sentence where what was found is surely less than what was asked for."""
+    short = [one for one in found if one.wanted is not None and one.high < one.wanted]
+    if not short:
+        return []
+    worst = min(short, key=lambda one: one.high - (one.wanted or 0))
+    tuned = f", which was tuned with {index.calibration.source}" if index.calibration.source else ""
+    told = f"--recall {worst.wanted:g} finds {worst.recall:.3f} of {worst.k} under {worst.filter.name}"
+    return [f"these queries find less than they ask for in this index{tuned}: {told}"]
 
 
 def _table(found: Sequence[Measured], k: int) -> Table:
