@@ -73,7 +73,7 @@ def _settings(asked: Asked, accuracy: Accuracy) -> dict[str, Cell]:
         "model": asked.space.model,
         **({"averaged": asked.blend} if asked.blend else {}),
         "weights": asked.space.weights_sha256[:12],
-        "preset": f"{asked.space.preset.name}, {asked.space.preset.frames} frames",
+        "preset": f"{asked.space.preset.name}, {_counted(asked.space.preset.frames, 'frame')}",
         "device": asked.scored.device,
         "clips": int(accuracy.clips_of.sum()),
         "classes": f"{len(asked.classes):,} of {asked.classes.source}" + (f", {there:,} with clips" if there < len(asked.classes) else ""),
@@ -102,9 +102,9 @@ def _notes(asked: Asked) -> list[str]:
     notes = []
     texts, limit = asked.scored.cut
     if texts:
-        notes.append(f"{texts:,} prompts are longer than the {limit} tokens the model reads; their ends are not seen.")
-    if asked.missing or asked.scored.failed:
-        notes.append(f"{asked.missing:,} clips were not there and {asked.scored.failed:,} could not be decoded; they are left out.")
+        notes.append(f"{_counted(texts, 'prompt')} longer than the {limit} tokens the model reads; the end is not seen.")
+    gone = [(asked.missing, "not there"), (asked.scored.failed, "not decoded")]
+    notes += [f"{_counted(count, 'clip')} {'was' if count == 1 else 'were'} {why}, and left out." for count, why in gone if count]
     if len(asked.classes) <= TOP:
         notes.append(f"Of {len(asked.classes)} classes the right one is always among {TOP}: top-5 and AVG say nothing here.")
     return notes
@@ -116,9 +116,9 @@ def _differences(asked: Asked) -> list[str]:
     if asked.space.encoder == "viclip" and asked.space.preset.name != "eval":
         ours.append(f"preset {asked.space.preset.name} (published: eval)")
     if asked.space.preset.frames != PUBLISHED_FRAMES:
-        ours.append(f"{asked.space.preset.frames} frames (published: {PUBLISHED_FRAMES})")
+        ours.append(f"{_counted(asked.space.preset.frames, 'frame')} (published: {PUBLISHED_FRAMES})")
     if tuple(asked.prompts) != ACTION_PROMPTS:
-        ours.append(f"{len(asked.prompts)} prompts of your own (published: {len(ACTION_PROMPTS)})")
+        ours.append(f"{_counted(len(asked.prompts), 'prompt')} of your own (published: {len(ACTION_PROMPTS)})")
     said = [f"Not as published: {'; '.join(ours)}."] if ours else []
     if asked.space.encoder == "viclip" and not asked.blend:
         said.append(
@@ -126,3 +126,7 @@ def _differences(asked: Asked) -> list[str]:
             "nowhere: --blend CLIP does it."
         )
     return said
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
