@@ -182,7 +182,7 @@ def _body(query: Query) -> Json:
     if query.within is not None:
         raise QueryError("within names rows of one version of an index, which a service may have left; say which clips with a filter")
     if query.vector is not None and not np.isfinite(query.vector).all():
-        raise QueryError("the query vector must be finite numbers")
+        raise QueryError("the query vector must be finite and not all zero")
     return query.to_json()
 
 
