@@ -31,6 +31,7 @@ Rows = npt.NDArray[np.float32]  # (n, width)
 Measure = Callable[[Pixels], Rows]  # (n, frames, size, size, 3) uint8 RGB → (n, width) float32
 
 READ_AT_ONCE = 500  # keys in one question to the store
+SLOTS, RING_BYTES = 64, 512 << 20  # clips between the decode processes and here, and what they take at most: some presets take many frames
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def measure(
     missing = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in known}
     progress(Progress(cached, len(clips), cached))
     if missing:
-        with DecodePool(preset, workers=workers, decoder=decoder) as pool:
+        slots = max(2 * workers, min(SLOTS, RING_BYTES // (preset.frames * preset.size**2 * 3)))
+        with DecodePool(preset, workers=workers, decoder=decoder, slots=slots) as pool:
             for rows in _batches(_decoded(pool, missing, failed), of_pixels, batch):
                 known.update(rows)
                 if store is not None:
