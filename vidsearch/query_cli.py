@@ -81,7 +81,7 @@ def print_answers(index: Index, queries: Sequence[Query], output: str, *, explai
         for query, hits in zip(group, answers, strict=True):
             number += 1
             _print(query, hits, output, number if numbered else None, columns)
-            _print_about(hits, output, explain)
+            _print_about(hits, output, explain, number if numbered else None)
     return bool(index.skipped)
 
 
@@ -118,8 +118,8 @@ def _print_csv(rows: Sequence[dict[str, Any]], columns: list[str]) -> None:
         writer.writerow({name: json.dumps(value, default=str) if isinstance(value, list) else value for name, value in row.items()})
 
 
-def _print_about(hits: Hits, output: str, explain: bool) -> None:
-    from vidsearch.tables import print_explanation, print_parts
+def _print_about(hits: Hits, output: str, explain: bool, number: int | None) -> None:
+    from vidsearch.tables import print_doubt, print_explanation, print_parts
 
     if explain and output != "table":
         typer.echo(json.dumps(hits.explain(), ensure_ascii=False, default=str), err=True)
@@ -127,6 +127,7 @@ def _print_about(hits: Hits, output: str, explain: bool) -> None:
         print_explanation(hits)
     if not (explain and output != "table"):
         print_parts(hits)
+        print_doubt(hits, number)
 
 
 def _question(place: str, values: dict[str, Any]) -> Query:

@@ -28,16 +28,18 @@ def console() -> Console:
 
 
 def print_hits(hits: Hits) -> None:
-    """Print rank, score, video, times and caption, each hit on one line cut to the width of the terminal.
+    """Print rank, score, how likely it is right, video, times and caption, each hit on one line cut to the width of the terminal.
 
     Plain text laid out here, not a rich table: importing that takes a tenth of a cold query's time.
     """
     if hits.hits:
         rows = [row for hit in hits for row in _rows(hit)]
-        titles = ("", "score", "video", "seconds", "caption")
-        widths = [max(cell_len(row[column]) for row in (titles, *rows)) for column in range(5)]
-        widths[2] = min(widths[2], _width() // 3)
-        widths[4] = max(10, _width() - sum(widths[:4]) - 4 * len(GAP))
+        titles: tuple[str, ...] = ("", "score", "right", "video", "seconds", "caption")
+        if hits.confidence is None:
+            titles, rows = _without_right(titles), [_without_right(row) for row in rows]
+        widths = [max(cell_len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
+        widths[-3] = min(widths[-3], _width() // 3)
+        widths[-1] = max(10, _width() - sum(widths[:-1]) - (len(widths) - 1) * len(GAP))
         print(_styled(_line(titles, widths), DIM, sys.stdout))
         for row in rows:
             print(_line(row, widths))
@@ -56,9 +58,24 @@ def _rows(hit: Hit) -> list[tuple[str, ...]]:
     return [(rank, f"{hit.score:.3f}", *_told(hit)), *(("", f"{clip.score:.3f}", *_told(clip)) for clip in hit.group or ())]
 
 
-def _told(hit: Hit) -> tuple[str, str, str]:
+def _without_right(row: tuple[str, ...]) -> tuple[str, ...]:
+    return row[:2] + row[3:]
+
+
+def _told(hit: Hit) -> tuple[str, str, str, str]:
     alike = f"  [{hit.duplicates:,} alike]" if hit.duplicates else ""
-    return visible(hit.video), f"{hit.start_s:.1f}–{hit.end_s:.1f}", visible(hit.caption or "–") + alike
+    return percent(hit.probability), visible(hit.video), f"{hit.start_s:.1f}–{hit.end_s:.1f}", visible(hit.caption or "–") + alike
+
+
+def percent(share: float | None) -> str:
+    """Return "12 %", "<1 %" for less than half of one, and nothing for None."""
+    return "" if share is None else "<1 %" if share < 0.005 else f"{min(99, round(100 * share))} %"
+
+
+def print_doubt(hits: Hits, number: int | None) -> None:
+    """Print to stderr that the best of an answer is no confident match; the question's number stands before it where there is one."""
+    if hits.confidence is not None and not hits.confidence.confident:
+        _note(("" if number is None else f"{number}: ") + hits.confidence.words)
 
 
 def print_explanation(hits: Hits) -> None:
@@ -98,9 +115,9 @@ def plain(text: Any) -> Text:
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    rank, score, video, seconds, caption = (cut(text, width) for text, width in zip(row, widths, strict=True))
-    cells = (rank.rjust(widths[0]), score.rjust(widths[1]), set_cell_size(video, widths[2]), seconds.rjust(widths[3]), caption)
-    return GAP.join(cells).rstrip()
+    *numbers, video, seconds, caption = (cut(text, width) for text, width in zip(row, widths, strict=True))
+    cells = [number.rjust(width) for number, width in zip(numbers, widths, strict=False)]
+    return GAP.join([*cells, set_cell_size(video, widths[-3]), seconds.rjust(widths[-2]), caption]).rstrip()
 
 
 def cut(text: str, width: int) -> str:
