@@ -55,7 +55,7 @@ def retrieval(
 ) -> None:
     """Measure text→video and video→text retrieval: R@1/5/10, median and mean rank, through exact scores and an index."""
     from indexer.cli import share_cores
-    from indexer.evaluation.models import load
+    from indexer.evaluation.models import COEFFICIENT, load
     from indexer.evaluation.retrieval import rank_exactly, rank_through_index, refuse_failed, refuse_missing
     from indexer.evaluation.retrieval_report import Asked, retrieval_report
     from indexer.evaluation.video_files import find_videos
@@ -85,7 +85,8 @@ def retrieval(
     exact = rank_exactly(found, dsl_temperature=temperature if dsl else None)
     asks = through_index and not dsl  # an index knows no other queries
     through = rank_through_index(found, encoder.space, index_factory=index_factory) if asks else None
-    asked = Asked(name, file.name, len(named), len(missing), paragraph, temperature if dsl else None)
+    averaged = "" if blend is None else f"{COEFFICIENT if coefficient is None else coefficient:g} of it, the rest {Path(blend).name}"
+    asked = Asked(name, file.name, len(named), len(missing), paragraph, temperature if dsl else None, averaged)
     made = retrieval_report(asked, found, encoder, exact, through, seed=seed)
     if report is not None:
         write_report(made, report)

@@ -28,10 +28,11 @@ class Asked:
     Attributes:
         dataset: the name of a layout, or of a file.
         annotation: the file's name.
-        paragraph: sentences joined.
-        dsl_temperature: of dual softmax scores, None for cosines.
-        missing: videos that were not there.
         videos: that the annotation names.
+        missing: of them those that were not there.
+        paragraph: sentences were joined.
+        dsl_temperature: of dual softmax scores, None for cosines.
+        blend: how the weights were averaged with a CLIP, or "".
     """
 
     dataset: str
@@ -40,6 +41,7 @@ class Asked:
     missing: int = 0
     paragraph: bool = False
     dsl_temperature: float | None = None
+    blend: str = ""
 
 
 def retrieval_report(asked: Asked, found: Embedded, encoder: Encoder, exact: ExactRanks, index: IndexRanks | None, *, seed: int) -> Report:
@@ -89,7 +91,7 @@ def _settings(asked: Asked, found: Embedded, encoder: Encoder) -> dict[str, Cell
     captions, clips = len(found.annotation.captions), len(found.clips)
     return {
         "model": encoder.space.model,
-        "weights": encoder.space.weights_sha256[:12],
+        "weights": encoder.space.weights_sha256[:12] + (f", {asked.blend}" if asked.blend else ""),
         "preset": f"{encoder.preset.name}, {encoder.preset.frames} frames",
         "device": " ".join([encoder.device, str(getattr(encoder, "precision", ""))]).strip(),
         "annotation": asked.annotation,

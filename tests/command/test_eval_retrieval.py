@@ -167,15 +167,19 @@ def test_none_of_the_videos_being_there_is_not_allowed(evaluate, toy, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real clips beside the repository")
-def test_real_clips_with_the_offline_encoder(evaluate):
-    """Decoded by PyAV's own reader here, whole: those of at most 3 s, whose frames all come at even times."""
+def test_real_clips_with_the_offline_encoder(evaluate, tmp_path):
+    """All of them far from chance; and the numbers of the short ones, decoded whole by PyAV, are those of a few lines."""
     rows = [json.loads(line) for line in (REAL / "videos.jsonl").read_text(encoding="utf-8").splitlines()]
     code, _, _, report = evaluate(REAL / "videos.jsonl", model="conse")
     assert (code, report["settings"]["clips"]) == (0, len(rows))
     table = rows_of(report, "text→video")
-    assert table["R@1"]["exact"] >= 40  # 44.37 measured
-    assert abs(table["R@10"]["exact"] - table["R@10"]["index"]) < 1
-    places, best = independently([REAL / row["file"] for row in rows], [row["caption"] for row in rows], list(range(len(rows))), "conse")
-    for k in (1, 5, 10):
-        assert table[f"R@{k}"]["exact"] == pytest.approx(100 * (places <= k).mean(), abs=2.5)  # frames of uneven rates are chosen by time
-        assert rows_of(report, "video→text")[f"R@{k}"]["exact"] == pytest.approx(100 * (best <= k).mean(), abs=2.5)
+    assert table["R@1"]["exact"] >= 40  # 44.37 measured, chance is 0.7
+    assert table["R@10"]["lost %"] < 1
+    short = [row for row in rows if row["duration"] <= 3]
+    (tmp_path / "short.jsonl").write_text("".join(json.dumps(row) + "\n" for row in short), encoding="utf-8")
+    code, _, _, report = evaluate(tmp_path / "short.jsonl", "--videos", REAL, model="conse")
+    places, best = independently([REAL / row["file"] for row in short], [row["caption"] for row in short], list(range(len(short))), "conse")
+    assert len(short) >= 20
+    for k in (1, 5, 10):  # frames of an uneven rate are chosen by their times, here by their numbers: one place may differ
+        assert rows_of(report, "text→video")[f"R@{k}"]["exact"] == pytest.approx(100 * (places <= k).mean(), abs=101 / len(short))
+        assert rows_of(report, "video→text")[f"R@{k}"]["exact"] == pytest.approx(100 * (best <= k).mean(), abs=101 / len(short))
