@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,25 +76,31 @@ def aesthetic(
     check_fit(network, encoder.space)
     made_by = described(network, encoder.space, how)
     check_column(corpus, column, missing_only=missing_only, made_by=made_by, partly=where is not None)
-    try:
-        with progress_line("scored", len(rows)) as report:
-            scored = score_aesthetic(
-                corpus,
-                rows,
-                root,
-                encoder=encoder,
-                head=network,
-                aggregate=how,
-                cache=settings.cache / "evaluation",
-                workers=workers,
-                progress=report,
-            )
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was measured is kept, and the same command goes on from there", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    with _keeping(), progress_line("scored", len(rows)) as report:
+        scored = score_aesthetic(
+            corpus,
+            rows,
+            root,
+            encoder=encoder,
+            head=network,
+            aggregate=how,
+            cache=settings.cache / "evaluation",
+            workers=workers,
+            progress=report,
+        )
     tell(scored)
     version = write_scores(corpus, column, scored.scores, rows, made_by=made_by, missing_only=missing_only)
     typer.echo(f"written to column {column} in version {version}, by {made_by['by']}")
+
+
+@contextmanager
+def _keeping() -> Iterator[None]:
+    """Say on Ctrl-C that nothing is lost, and end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was measured is kept, and the same command goes on from there", err=True)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def described(head: Head, space: Space, aggregate: Aggregate) -> MadeBy:
@@ -110,12 +118,12 @@ def tell(scored: Scored) -> None:
     """Print how many clips have a score, which, and why the others have none."""
     import numpy as np
 
+    from vidsearch.tables import visible
+
     found = scored.scores[~np.isnan(scored.scores)]
     spread = "" if not len(found) else f": {found.min():.3f} … {found.max():.3f}, mean {found.mean(dtype=np.float64):.3f}"
     typer.echo(f"{len(found):,} of {scored.clips:,} clips scored, {scored.cached:,} of them before{spread}", err=True)
     for reason, number in scored.failures.most_common():
         typer.echo(f"not scored {number:,}: {reason}", err=True)
-    from vidsearch.tables import visible
-
     for story in scored.examples:
         typer.echo(f"  {visible(story)}", err=True)

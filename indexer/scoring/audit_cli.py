@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +61,8 @@ def audit(
 
 def _print_lines(records: list[dict[str, Any]], form: AuditFormat) -> None:
     if form is AuditFormat.jsonl:
+        import json
+
         for record in records:
             typer.echo(json.dumps(record, ensure_ascii=False))
         return
