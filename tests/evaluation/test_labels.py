@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from indexer.evaluation.zeroshot import find_clips
+from indexer.features import ClipSource
 from vidsearch.errors import InputNotFoundError, UsageError
 from vidsearch.evaluation.annotations.base import Clip
+from vidsearch.evaluation.classes import read_classes
 from vidsearch.evaluation.labels import read_labels
 from vidsearch.evaluation.labels.base import Labelled
 
@@ -134,3 +137,19 @@ def test_what_is_not_understood_is_said_in_one_line(tmp_path, name, text, said):
 def test_an_annotation_that_is_not_there_is_said(tmp_path):
     with pytest.raises(InputNotFoundError, match="no annotation"):
         read_labels(tmp_path / "gone.csv")
+
+
+def test_a_cut_counts_before_its_whole_video_of_which_the_times_are_kept(tmp_path):
+    annotation = written(tmp_path, "validate.csv", KINETICS)
+    written(tmp_path, "val/javelin throw/--07WQ2iBlw_000001_000011.mp4", "")
+    written(tmp_path, "val/--07WQ2iBlw.mkv", "")
+    written(tmp_path, "val/-0JnWPBvUzg.webm", "")
+    found = find_clips(read_labels(annotation), read_classes("kinetics400"), tmp_path / "val")
+    assert found.sources == (
+        ClipSource(tmp_path / "val/javelin throw/--07WQ2iBlw_000001_000011.mp4"),
+        ClipSource(tmp_path / "val/-0JnWPBvUzg.webm", 124, 134),
+    )
+    assert [read_classes("kinetics400").names[label] for label in found.labels] == ["javelin throw", "massaging person's head"]
+    (tmp_path / "val/-0JnWPBvUzg.webm").unlink()
+    left = find_clips(read_labels(annotation), read_classes("kinetics400"), tmp_path / "val")
+    assert (len(left.sources), left.missing) == (1, ("-0JnWPBvUzg_000124_000134",))
