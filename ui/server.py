@@ -29,7 +29,7 @@ from vidsearch.service.routes.media import media_routes
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # by which the page may be asked for: no other site can point its own name here
 BODY_BYTES = 1 << 20  # of what the page sends
-LARGE = {"/upload": uploads.MAX_BYTES, "/export": 8 << 20}  # but here: a file; the ids of a full cart
+LARGE = {"/upload": uploads.MAX_BYTES, "/export": 8 << 20, "/v1/export": 8 << 20}  # but here: a file; the ids of a full cart
 ASSETS = Path(__file__).parent / "assets"
 HEAD = (  # a style sheet of its own, for Gradio would put its class before every selector
     '<link rel="stylesheet" href="/page/style.css"><script type="module" src="/page/page.js"></script>'

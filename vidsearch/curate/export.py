@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,14 @@ ROWS_AT_ONCE = 8192
 Scores = npt.NDArray[np.float32]
 Records = Sequence[dict[str, Any]]
 Sink = Callable[[Records], None]  # takes the next rows
+
+
+class Output(Protocol):
+    """Where bytes are written to, one after the other."""
+
+    def write(self, data: bytes) -> Any: ...
+
+
 Stamp = Callable[[], dict[str, str]]  # what a file says of itself, asked for when all rows are written
 
 
@@ -55,20 +63,28 @@ def export_rows(corpus: Corpus, rows: Iterable[tuple[Rows, Scores | None]], sink
     """
     done = Exported()
     digest = hashlib.sha256()
+    for records in records_of(corpus, rows):
+        sink(records)
+        digest.update("".join(f"{record['clip_id']}\n" for record in records).encode())
+        done.rows += len(records)
+    done.ids_sha256 = digest.hexdigest()
+    return done
+
+
+def records_of(corpus: Corpus, rows: Iterable[tuple[Rows, Scores | None]]) -> Iterator[Records]:
+    """Yield what is written in rows, a few thousand at a time; as `export_rows` gives it to a sink."""
+    done = 0
     for part, scores in rows:
         for start in range(0, len(part), ROWS_AT_ONCE):
             records = corpus.take(part[start : start + ROWS_AT_ONCE])
             if scores is not None:
                 rank_name, score_name = score_columns(corpus)
                 records = [
-                    {rank_name: done.rows + place, score_name: float(score), **record}
+                    {rank_name: done + place, score_name: float(score), **record}
                     for place, (score, record) in enumerate(zip(scores[start : start + ROWS_AT_ONCE], records, strict=True), 1)
                 ]
-            sink(records)
-            digest.update("".join(f"{record['clip_id']}\n" for record in records).encode())
-            done.rows += len(records)
-    done.ids_sha256 = digest.hexdigest()
-    return done
+            yield records
+            done += len(records)
 
 
 def score_columns(corpus: Corpus) -> tuple[str, str]:
@@ -93,12 +109,25 @@ def open_sink(path: Path, form: str, schema: pa.Schema, *, stamp: Stamp = dict) 
         schema: columns of the rows.
         stamp: gives the file's metadata, for "parquet", which alone has a place for it.
     """
-    makers = {"csv": _csv, "jsonl": _jsonl, "ids": _ids}
-    if form == "parquet":
-        return _parquet(path, schema, stamp)
-    if form not in makers:
-        raise UsageError(f"unknown format {form!r}; choose from parquet, {', '.join(makers)}")
-    return makers[form](path, schema)
+    _check_form(form)
+    return _in_new_file(path, form, schema, stamp)
+
+
+@contextmanager
+def _in_new_file(path: Path, form: str, schema: pa.Schema, stamp: Stamp) -> Iterator[Sink]:
+    with new_file(path) as file, sink_into(file, form, schema, stamp=stamp) as sink:
+        yield sink
+
+
+def sink_into(file: Output, form: str, schema: pa.Schema, *, stamp: Stamp = dict) -> AbstractContextManager[Sink]:
+    """Give what writes rows to an open file, as `open_sink` does; the file is whole when the block has ended."""
+    _check_form(form)
+    return _parquet(file, schema, stamp) if form == "parquet" else _LINES[form](file, schema)
+
+
+def _check_form(form: str) -> None:
+    if form != "parquet" and form not in _LINES:
+        raise UsageError(f"unknown format {form!r}; choose from parquet, {', '.join(_LINES)}")
 
 
 def write_table(table: pa.Table, path: Path, form: str) -> None:
@@ -130,42 +159,41 @@ def refuse_existing(path: Path) -> None:
 
 
 @contextmanager
-def _parquet(path: Path, schema: pa.Schema, stamp: Stamp) -> Iterator[Sink]:
+def _parquet(file: Output, schema: pa.Schema, stamp: Stamp) -> Iterator[Sink]:
     import pyarrow.parquet as pq
 
-    with new_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         yield lambda records: writer.write_table(pa.Table.from_pylist(list(records), schema=schema))
         writer.add_key_value_metadata(stamp())
 
 
 @contextmanager
-def _csv(path: Path, schema: pa.Schema) -> Iterator[Sink]:
-    with new_file(path) as file:
+def _csv(file: Output, schema: pa.Schema) -> Iterator[Sink]:
+    def write(records: Records) -> None:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, fieldnames=schema.names, lineterminator="\n").writerows(records)
+        file.write(text.getvalue().encode())
 
-        def write(records: Records) -> None:
-            text = io.StringIO(newline="")
-            csv.DictWriter(text, fieldnames=schema.names, lineterminator="\n").writerows(records)
-            file.write(text.getvalue().encode())
-
-        write([dict(zip(schema.names, schema.names, strict=True))])
-        yield write
+    write([dict(zip(schema.names, schema.names, strict=True))])
+    yield write
 
 
 @contextmanager
-def _jsonl(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+def _jsonl(file: Output, schema: pa.Schema) -> Iterator[Sink]:
     del schema
-    with new_file(path) as file:
-        yield lambda records: _write_lines(file, (json_of(record) for record in records))
+    yield lambda records: _write_lines(file, (json_of(record) for record in records))
 
 
 @contextmanager
-def _ids(path: Path, schema: pa.Schema) -> Iterator[Sink]:
+def _ids(file: Output, schema: pa.Schema) -> Iterator[Sink]:
     del schema
-    with new_file(path) as file:
-        yield lambda records: _write_lines(file, (str(record["clip_id"]) for record in records))
+    yield lambda records: _write_lines(file, (str(record["clip_id"]) for record in records))
 
 
-def _write_lines(file: files.Writer, lines: Iterable[str]) -> None:
+_LINES: dict[str, Callable[[Output, pa.Schema], AbstractContextManager[Sink]]] = {"csv": _csv, "jsonl": _jsonl, "ids": _ids}
+
+
+def _write_lines(file: Output, lines: Iterable[str]) -> None:
     file.write("".join(f"{line}\n" for line in lines).encode())
 
 

@@ -145,7 +145,7 @@ def _count(index: Corpus, where: str | None, progress: Callable[[int], None]) ->
     names = index.schema.names if index.segments else []
     videos = counting.clips_per_video(index, selections)
     ordered = [*(name for name in FIRST if name in names), *(name for name in names if name not in (*FIRST, *UNCOUNTED))]
-    columns = tuple(_column(index, selections, name) for name in ordered)
+    columns = tuple(column_figures(index, selections, name) for name in ordered)
     duration = next((column.distribution for column in columns if column.name == "duration_s"), None)
     absent = Counter({name: count for name in names if (count := counting.missing(index, selections, name))})
     return Statistics(
@@ -204,7 +204,8 @@ def _resolutions(index: Corpus, selections: Selections) -> tuple[tuple[str, int]
     return tuple((label, count) for label, count in zip(labels, counts, strict=True) if count)
 
 
-def _column(index: Corpus, selections: Selections, name: str) -> ColumnFigures:
+def column_figures(index: Corpus, selections: Selections, name: str) -> ColumnFigures:
+    """Count one column of the selected clips."""
     kind = _kind_of(index, name)
     clips = sum(selection.count for selection in selections) - counting.missing(index, selections, name)
     if kind == "values":

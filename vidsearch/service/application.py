@@ -13,8 +13,12 @@ from vidsearch.service.gate import Gate
 from vidsearch.service.metrics import Measured
 from vidsearch.service.routes.about import about_routes
 from vidsearch.service.routes.clips import clip_routes
+from vidsearch.service.routes.count import count_routes
+from vidsearch.service.routes.export import export_routes
+from vidsearch.service.routes.facets import facet_routes
 from vidsearch.service.routes.media import clip_media_routes
 from vidsearch.service.routes.search import search_routes
+from vidsearch.service.routes.unknown import refuse_unknown
 from vidsearch.service.service import Service
 
 Furnish = Callable[[FastAPI], None]
@@ -43,12 +47,14 @@ def build_application(service: Service, *, furnish: Furnish | None = None) -> Fa
         openapi_url="/v1/openapi.json",
         lifespan=lifespan,
     )
-    application.include_router(search_routes(service))
-    application.include_router(clip_media_routes(lambda: service.media))
-    application.include_router(clip_routes(service))
-    application.include_router(about_routes(service))
+    media = clip_media_routes(lambda: service.media)  # before the clips, whose ids may hold slashes
+    asked = [routes(service) for routes in (search_routes, facet_routes, count_routes, export_routes)]
+    routers = [*asked, media, clip_routes(service), about_routes(service)]
+    for router in routers:
+        application.include_router(router)
+    refuse_unknown(application, routers)
     application.add_middleware(Measured, metrics=service.metrics)
-    add_failures(application)
+    add_failures(application, said=service.said)
     if furnish is not None:
         furnish(application)
     return application

@@ -21,6 +21,7 @@ def serve(
     allow_host: Annotated[list[str] | None, typer.Option("--allow-host", help="A name clients use for this machine; repeatable.")] = None,
     media_root: Annotated[Path | None, typer.Option("--media-root", help="Folder of the videos, if not beside the index.")] = None,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Whether the page of `vidsearch ui` is served too.")] = True,
+    log_queries: Annotated[bool, typer.Option("--log-queries", help="Write what is asked to stderr, as lines of JSON.")] = False,
     strict: StrictOption = False,
     model: ModelOption = None,
 ) -> None:
@@ -39,4 +40,5 @@ def serve(
         model=model,
         strict=strict,
         page=page,
+        log_queries=log_queries,
     )

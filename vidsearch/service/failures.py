@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,6 +26,9 @@ from vidsearch.errors import (
     VidsearchError,
 )
 from vidsearch.service.schemas import Failure
+
+AGAIN = {"Retry-After": "1"}
+LONGEST_PLACE = 100
 
 log = logging.getLogger(__name__)
 
@@ -57,32 +63,43 @@ _SAID = {
 RESPONSES: dict[int | str, dict[str, Any]] = {status: {"model": Failure, "description": said} for status, said in _SAID.items()}
 
 
-def add_failures(application: FastAPI) -> None:
-    """Have every error answered so."""
+def add_failures(application: FastAPI, *, said: Callable[[str], str] = str) -> None:
+    """Have every error answered so.
+
+    Args:
+        said: makes of a message what clients may read.
+    """
+
+    async def known(request: Request, error: Exception) -> JSONResponse:
+        status, code = next((status, code) for kind, status, code in _KINDS if isinstance(error, kind))
+        if isinstance(error, OSError) and not isinstance(error, VidsearchError):
+            log.error("%s: %s", _route(request), error.strerror)
+            return failure(status, code, "it cannot be read just now; ask again", AGAIN)
+        return failure(status, code, said(str(error)), AGAIN if status in (429, 503) else None)
+
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(HTTPException, _of_http)
     application.add_exception_handler(Exception, _unexpected)
     for kind, _, _ in _KINDS:
-        application.add_exception_handler(kind, _known)
+        application.add_exception_handler(kind, known)
 
 
 def failure(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers=headers)
+    return _Ascii({"error": {"code": code, "message": message}}, status, headers=headers)
 
 
-async def _known(request: Request, error: Exception) -> JSONResponse:
-    status, code = next((status, code) for kind, status, code in _KINDS if isinstance(error, kind))
-    if isinstance(error, OSError) and not isinstance(error, VidsearchError):
-        log.error("%s: %s", request.scope.get("path"), error)
-        return failure(status, code, "it cannot be read just now; ask again")
-    return failure(status, code, str(error), {"Retry-After": "1"} if status in (429, 503) else None)
+class _Ascii(JSONResponse):
+    """JSON that can be sent whatever is in it: half a surrogate pair, quoted from what was asked, is no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name the first thing that is wrong, without repeating what was sent."""
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     first = problems[0] if problems else {"loc": (), "msg": "invalid"}
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    place = ".".join(str(part) for part in first["loc"] if part != "body")[:LONGEST_PLACE]
     return failure(400, "invalid_request", f"{place}: {first['msg']}" if place else str(first["msg"]))
 
 
@@ -93,5 +110,10 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s failed: %r", request.scope.get("path"), error)
+    """Tell the log where it happened; not the message, which may hold what somebody asked."""
+    log.error("%s failed with %s%s", _route(request), type(error).__name__, "".join(traceback.format_tb(error.__traceback__)[-6:]))
     return failure(500, "internal", "something went wrong here; it is in the service's log")
+
+
+def _route(request: Request) -> str:
+    return str(getattr(request.scope.get("route"), "path", "a request"))

@@ -1,7 +1,7 @@
 """What stands before every route: who may ask, by which name, and how much may be sent. Whatever is not allowed is refused.
 
 A program sends `Authorization: Bearer TOKEN`. A browser, which cannot, logs in once and gets a cookie that opens the page and the media
-it shows; the API takes no cookie, so no other site's page can use it.
+it shows; the API takes no cookie. What the page of another site has a browser send is refused, with a cookie or where none is needed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hmac
 import html
 import ipaddress
 import json
+import logging
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -26,6 +27,7 @@ COOKIE_S = 30 * 24 * 3600
 API = "/v1/"
 LONGEST_TOKEN = 4096
 LOGIN_BYTES = 8192
+MOST_HEADERS = 200
 NO_STORE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 _FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>vidsearch</title>
@@ -33,6 +35,9 @@ _FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="view
 input,button{{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;margin:.3rem 0}}</style>
 <h1>vidsearch</h1><form method="post" action="/login"><label>Token <input type="password" name="token" autofocus required
 autocomplete="current-password"></label><button>Open</button></form><p role="alert">{message}</p></html>"""
+
+
+log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
@@ -75,34 +80,41 @@ class Gate:
         if scope["type"] != "http":  # nothing here speaks over web sockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        started = False
-
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
+        said = _Said(send)
+        limited = _Limited(receive, scope, self._larger.get(scope["path"], self._body_bytes), self._body_s, said)
         try:
-            limit = self._larger.get(scope["path"], self._body_bytes)
-            self._check_host(scope)
+            self._check_names(scope)
+            limited.check()
             if self._token is not None and scope["path"] == LOGIN:
-                await self._log_in(scope, _limited(receive, scope, LOGIN_BYTES, self._body_s), noted)
-                return
-            if not self._may_pass(scope):
-                if _wants_page(scope):
-                    await _send(noted, 303, b"", [(b"location", LOGIN.encode())])
-                    return
+                await self._log_in(scope, limited, said)
+            elif self._may_pass(scope):
+                await self._application(scope, limited, said)
+            elif _wants_page(scope):
+                await _send(said, 303, b"", [(b"location", LOGIN.encode())])
+            else:
                 raise _Refused(401, "unauthorized", "this service needs a token; send it as `Authorization: Bearer TOKEN`")
-            await self._application(scope, _limited(receive, scope, limit, self._body_s), noted)
         except _Refused as error:
-            if not started:
-                await _send_error(noted, error)
+            said.refused = error
+        except Exception as error:  # whoever raised it has told the log more; its text may hold what was asked
+            if not said.whole:
+                log.error("an answer was broken off by %s", type(error).__name__)
+            said.refused = said.refused or _Refused(500, "internal", "something went wrong here; it is in the service's log")
+        if said.refused is not None and not said.started:
+            await _send_error(send, said.refused)
 
-    def _check_host(self, scope: Scope) -> None:
+    def _check_names(self, scope: Scope) -> None:
+        """Refuse what is asked by another name, and what the page of another site has a browser send."""
+        if len(scope["headers"]) > MOST_HEADERS:
+            raise _Refused(431, "too_large", f"the request has {len(scope['headers'])} headers; {MOST_HEADERS} are allowed")
         said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         host = _host_name(said[0]) if len(said) == 1 else ""
         if host not in self._hosts and not _is_address(host):
             raise _Refused(421, "unknown_host", "this service is not asked by that name; see --allow-host")
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        fetched = {value for name, value in scope["headers"] if name == b"sec-fetch-site"} & {b"cross-site", b"same-site"}
+        visited = scope["method"] == "GET" and (b"sec-fetch-mode", b"navigate") in scope["headers"] and not scope["path"].startswith(API)
+        if any(origin.partition("://")[2].lower() != said[0].strip().lower() for origin in origins) or (fetched and not visited):
+            raise _Refused(403, "cross_origin", "the page of another site cannot use this service")
 
     def _may_pass(self, scope: Scope) -> bool:
         if self._token is None or scope["path"] in OPEN:
@@ -127,6 +139,7 @@ class Gate:
             given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
             if self._token is not None and hmac.compare_digest(given.encode(), self._token.encode()):
                 cookie = f"{COOKIE}={self._session}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Strict"
+                cookie += "; Secure" if scope["scheme"] == "https" else ""
                 await _send(send, 303, b"", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
                 return
             await asyncio.sleep(0.5)  # whoever guesses, guesses slowly
@@ -137,29 +150,55 @@ class Gate:
         await _send(send, 401 if message else 200, page, headers)
 
 
-def _limited(receive: Receive, scope: Scope, limit: int, seconds: float) -> Receive:
-    """Return what receives a request, but not more than so many bytes, nor for longer than so many seconds."""
-    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if said.isdigit() and int(said) > limit:
-        raise _Refused(413, "too_large", f"the request is too large; {limit:,} bytes are allowed here")
-    read, whole, until = 0, False, asyncio.get_running_loop().time() + seconds
+class _Said:
+    """What is sent to a client; nothing more once the request turns out to be refused."""
 
-    async def limited() -> Message:
-        nonlocal read, whole
-        if whole:  # what comes now is that the client has gone
-            return await receive()
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = self.whole = False
+        self.refused: _Refused | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if self.refused is not None:
+            return
+        self.started = self.started or message["type"] == "http.response.start"
+        self.whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+
+class _Limited:
+    """Receives a request, but not more than so many bytes, nor for longer than so many seconds."""
+
+    def __init__(self, receive: Receive, scope: Scope, limit: int, seconds: float, said: _Said) -> None:
+        self._receive, self._limit, self._seconds, self._said = receive, limit, seconds, said
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        self._length = int(lengths[0]) if lengths and lengths[0].isdigit() and len(lengths[0]) < 20 else 0
+        self._until = asyncio.get_running_loop().time() + seconds
+        self._read, self._whole = 0, False
+
+    def check(self) -> None:
+        """Refuse a request that says it is too large."""
+        if self._length > self._limit:
+            raise _Refused(413, "too_large", f"the request is too large; {self._limit:,} bytes are allowed here")
+
+    async def __call__(self) -> Message:
+        if self._whole:  # what comes now is that the client has gone
+            return await self._receive()
         try:
-            async with asyncio.timeout_at(until):
-                message = await receive()
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
         except TimeoutError:
-            raise _Refused(408, "too_slow", f"the request did not come within {seconds:g} s") from None
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise _Refused(413, "too_large", f"the request is too large; {limit:,} bytes are allowed here")
-        whole = not message.get("more_body", False)
+            raise self._refuse(408, "too_slow", f"the request did not come within {self._seconds:g} s") from None
+        self._read += len(message.get("body", b""))
+        if self._read > self._limit:
+            raise self._refuse(413, "too_large", f"the request is too large; {self._limit:,} bytes are allowed here")
+        self._whole = not message.get("more_body", False)
         return message
 
-    return limited
+    def _refuse(self, status: int, code: str, message: str) -> _Refused:
+        """Remember why, since what is guarded may take it for a failure of its own."""
+        self._said.refused = self._said.refused or _Refused(status, code, message)
+        return self._said.refused
 
 
 def _host_name(said: str) -> str:

@@ -22,6 +22,7 @@ class Limits:
     deadline_s: seconds until an answer, after which a question is given up.
     queue: questions that wait; one more is refused with 429.
     together: questions that are answered at once.
+    counting: facets and exports that are made at once.
     """
 
     k: int = MAX_K
@@ -35,8 +36,11 @@ class Limits:
     deadline_s: float = 10.0
     queue: int = 512
     together: int = 32
+    counting: int = 2
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not value > 0:
                 raise UsageError(f"the limit {name} is {value}; it must be above 0")
+        if self.batch > self.queue:
+            raise UsageError(f"the limit batch is {self.batch}; it must not be above queue, {self.queue}")

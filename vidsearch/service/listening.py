@@ -6,9 +6,11 @@ import socket
 
 from vidsearch.errors import UsageError
 
+BACKLOG = 1024
+
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address of this machine; port 0 takes a free one.
+    """Return a socket that listens at an address of this machine; port 0 takes a free one. Whoever connects waits for the server.
 
     Raises:
         UsageError: it cannot be bound.
@@ -21,6 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise UsageError(

@@ -10,6 +10,8 @@ from vidsearch.errors import QueryError
 from vidsearch.query import Query
 from vidsearch.service.limits import Limits
 
+PLAIN_K, PLAIN_RECALL = 100, 0.99
+
 
 def read_question(values: dict[str, Any], limits: Limits) -> Query:
     """Return the question of a JSON object.
@@ -28,6 +30,12 @@ def read_question(values: dict[str, Any], limits: Limits) -> Query:
         raise QueryError(f"the first {limits.depth:,} clips can be paged through; export more with /v1/export")
     check_filter(query.where, limits)
     return query
+
+
+def is_costly(query: Query) -> bool:
+    """Whether a question takes much longer than a plain one, and should not hold those up."""
+    ordered = query.mode != "vectors" or bool(query.then) or query.diverse is not None or query.sort is not None or query.group is not None
+    return ordered or query.exact or query.recall > PLAIN_RECALL or query.k > PLAIN_K or query.cursor is not None
 
 
 def check_filter(where: str | None, limits: Limits) -> None:

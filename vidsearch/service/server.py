@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import stat
 import sys
@@ -21,14 +22,15 @@ from vidsearch.service.application import Furnish, build_application, gated
 from vidsearch.service.gate import LONGEST_TOKEN
 from vidsearch.service.limits import Limits
 from vidsearch.service.listening import listen
+from vidsearch.service.protocol import configured
+from vidsearch.service.querylog import QueryLog
 from vidsearch.service.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE = "VIDSEARCH_TOKEN"
 SHORTEST_TOKEN = 16
 DRAIN_S = 15  # for answers that are under way when the process is told to end
-CONNECTIONS = 1024
-LARGER = {"/upload": 64 << 20, "/export": 8 << 20}  # of the page: a file; the ids of a full cart
+LARGER = {"/upload": 64 << 20, "/export": 8 << 20, "/v1/export": 8 << 20}  # a file; the ids of a full cart
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ def serve(
     model: str | None = None,
     strict: bool = False,
     page: bool = True,
+    log_queries: bool = False,
     limits: Limits | None = None,
 ) -> None:
     """Serve an index until the process is told to end.
@@ -57,6 +60,7 @@ def serve(
         model: where the query side finds its weights.
         strict: no answer where a damaged segment would be left out.
         page: serve the page of `vidsearch ui` too, where it is installed.
+        log_queries: write what is asked to stderr, as lines of JSON.
         limits: what one client may ask.
 
     Raises:
@@ -71,7 +75,8 @@ def serve(
     hold_one_thread()
     with ExitStack() as stack:
         listening = stack.enter_context(listen(host, port))
-        service = Service(path, model=model, strict=strict, media_root=media_root, limits=limits)
+        queries = QueryLog(sys.stderr) if log_queries else None
+        service = Service(path, model=model, strict=strict, media_root=media_root, limits=limits, log=queries)
         _load_model(service)
         furnish = _page(stack, path, service, model=model, strict=strict) if page else None
         application = gated(
@@ -80,23 +85,11 @@ def serve(
         address, number = listening.getsockname()[:2]
         print(f"http://{f'[{address}]' if ':' in address else address}:{number}", flush=True)  # noqa: T201
         _tell(service, token=token, host=host, page=furnish is not None)
-        _Server(
-            service,
-            uvicorn.Config(
-                application,
-                log_level="warning",
-                access_log=False,  # it would hold what was asked
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_S,
-                timeout_keep_alive=15,
-                limit_concurrency=CONNECTIONS,
-                h11_max_incomplete_event_size=32 << 10,
-            ),
-        ).run(sockets=[listening])
+        _Server(service, configured(application, service.limits, drain_s=DRAIN_S)).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """Says that it is draining as soon as it is told to end, so that nobody sends it anything new."""
+    """Ends as it should when it is told to: says that it is draining, answers what it has begun, and exits with 0."""
 
     def __init__(self, service: Service, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -104,7 +97,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self._service.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT  # told twice from a keyboard: at once
+        self.should_exit = True
 
 
 def read_token(file: Path | None, environ: Mapping[str, str]) -> str | None:

@@ -1,93 +1,104 @@
-"""The newest version of an index, taken up while questions to the one before are still being answered."""
+"""The newest version of an index, taken up while questions to the one before are still being answered.
+
+An index that finds a segment damaged leaves it out, and rows have other numbers then. So what is served is never asked itself: each use
+has a copy of its own (a dict of some forty names; segments, vectors and codes are shared), and the copy that found damage is served next.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock
+from typing import Self
 
-import numpy as np
-
+from vidsearch.answers import cursor as cursors
 from vidsearch.engine import Index, find_root
 from vidsearch.errors import VidsearchError
 from vidsearch.query import Vector
+from vidsearch.service.sentences import Sentences
 from vidsearch.storage import manifest as manifests
 
 LOOK_AGAIN_S = 2.0
-KEPT_TEXTS = 4096  # sentences whose vectors are remembered: 3 kB each at 768 dimensions
 
 log = logging.getLogger(__name__)
 
 
-class TextCache:
-    """Vectors of the sentences asked last, of one model."""
-
-    def __init__(self, size: int = KEPT_TEXTS) -> None:
-        self._size, self._lock = size, Lock()
-        self._kept: OrderedDict[tuple[str, str], Vector] = OrderedDict()
-        self.hits = self.misses = 0
-
-    def take(self, space: str, texts: Sequence[str]) -> dict[str, Vector]:
-        """Return those of some sentences that are there."""
-        with self._lock:
-            found = {text: self._kept[space, text] for text in texts if (space, text) in self._kept}
-            for text in found:
-                self._kept.move_to_end((space, text))
-            self.hits += len(found)
-            self.misses += len(texts) - len(found)
-            return found
-
-    def keep(self, space: str, vectors: dict[str, Vector]) -> None:
-        with self._lock:
-            self._kept.update({(space, text): vector for text, vector in vectors.items()})
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
-
-
 class ServedIndex(Index):
-    """An index that encodes a sentence once, whichever version is asked."""
+    """A version of an index."""
 
-    def __init__(self, root: Path, cache: TextCache, *, model: str | None = None, strict: bool = False) -> None:
-        super().__init__(root, model=model, strict=strict)
-        self._cache = cache
+    def __init__(self, root: Path, sentences: Sentences, *, strict: bool = False) -> None:
+        super().__init__(root, strict=strict)
+        self._sentences = sentences
+
+    def own(self) -> Self:
+        """Return a copy that can leave segments out without anybody else's rows changing their numbers."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.pop("_means", None)  # it knows whom it belongs to
+        return copy
+
+    def inherit(self, known: ServedIndex) -> None:
+        """Take over what another version has opened and hashed of the segments that both have; load the codes of the others.
+
+        So a commit costs whoever asks next only what it has added, and not even that.
+        """
+        opened = {segment.uuid: number for number, segment in enumerate(known.segments)}
+        same = {number: opened[segment.uuid] for number, segment in enumerate(self.segments) if segment.uuid in opened}
+        self.segments = [known.segments[same[number]] if number in same else segment for number, segment in enumerate(self.segments)]
+        loaded = dict(known._loaded)
+        self._loaded |= {number: loaded[other] for number, other in same.items() if other in loaded}
+        self._templates |= known._templates
+        self.check()
+        if loaded:
+            self.answered(lambda: [self.index_of(number) for number in range(len(self.segments))])
+
+    @property
+    def etag(self) -> str:
+        """Another text for another answer to the same question."""
+        return f'"{cursors.version_of(self.manifest.version, tuple(segment.uuid for segment in self.segments))}"'
 
     def encode_texts(self, texts: Sequence[str]) -> Vector:
-        wanted = list(dict.fromkeys(texts))
-        known = self._cache.take(self.space.id, wanted)
-        new = [text for text in wanted if text not in known]
-        if new:
-            fresh = dict(zip(new, super().encode_texts(new), strict=True))
-            self._cache.keep(self.space.id, fresh)
-            known |= fresh
-        return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.space.dim), np.float32)
+        return self._sentences.encode(self.space, texts)
 
 
 class Versions:
     """The version of an index that is asked, renewed in the background.
 
-    A question keeps the index that it began with: files of a version stay mapped as long as somebody holds it.
+    Files of a version stay mapped as long as somebody holds an index of it, whatever has become of them in the folder.
+
+    Args:
+        taken_up: called after each change of what is served.
 
     Attributes:
         root: of the index.
-        texts: the sentences whose vectors are remembered.
+        sentences: encodes for all versions.
         regressed: why the newest version cannot be opened, or "".
     """
 
-    def __init__(self, path: Path, *, model: str | None = None, strict: bool = False) -> None:
-        self.root, self._model, self._strict = find_root(path), model, strict
-        self.texts = TextCache()
+    def __init__(
+        self, path: Path, *, model: str | None = None, strict: bool = False, taken_up: Callable[[ServedIndex], None] = lambda index: None
+    ) -> None:
+        self.root, self._strict, self._taken_up = find_root(path), strict, taken_up
+        self.sentences = Sentences(model)
         self.regressed = ""
-        self._index = self._open()
+        self._lock = threading.Lock()
+        self._index = ServedIndex(self.root, self.sentences, strict=strict)
+        self._index.check()  # hashes what questions read, before one waits for it
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
-    def index(self) -> Index:
-        """The newest version that could be opened."""
+    def index(self) -> ServedIndex:
+        """What is served: the newest version that could be opened. Look at it, and ask `own` copies."""
         return self._index
+
+    def learn(self, asked: ServedIndex) -> None:
+        """Serve from now on what is left of this version, if a copy of it has found damage."""
+        with self._lock:
+            if asked.manifest.version == self._index.manifest.version and len(asked.segments) < len(self._index.segments):
+                self._take_up(asked.own())
+                log.warning("a segment is damaged and left out: %s", asked.skipped[-1])
 
     def watch(self) -> None:
         """Look every two seconds whether there is a newer version."""
@@ -96,19 +107,19 @@ class Versions:
 
     def renew(self) -> None:
         """Take up the newest version, if that is another and can be opened."""
-        if max(manifests.versions(self.root), default=0) <= self._index.manifest.version:
-            return
         try:
-            index = self._open()
-            if self._index.__dict__.get("encoder") is not None and index.space.id == self._index.space.id:
-                index.__dict__["encoder"] = self._index.encoder  # loading a model anew would hold up the first question
-            index.check()  # hashes what questions read, before one waits for it
+            if max(manifests.versions(self.root), default=0) <= self._index.manifest.version:
+                return
+            index = ServedIndex(self.root, self.sentences, strict=self._strict)
+            index.inherit(self._index)
         except (VidsearchError, OSError) as error:
             if str(error) != self.regressed:
                 log.warning("the newer version cannot be opened, the one before is served: %s", error)
             self.regressed = str(error)
             return
-        self._index, self.regressed = index, ""
+        with self._lock:
+            self._take_up(index)
+            self.regressed = ""
 
     def close(self) -> None:
         self._ended.set()
@@ -119,5 +130,6 @@ class Versions:
         while not self._ended.wait(LOOK_AGAIN_S):
             self.renew()
 
-    def _open(self) -> Index:
-        return ServedIndex(self.root, self.texts, model=self._model, strict=self._strict)
+    def _take_up(self, index: ServedIndex) -> None:
+        self._index = index
+        self._taken_up(index)

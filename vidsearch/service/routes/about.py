@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from vidsearch.service.failures import RESPONSES
+from vidsearch.service.known import unless_known
 from vidsearch.service.service import Service
+from vidsearch.service.versions import ServedIndex
 from vidsearch.wire import plain
 
 HIDDEN = ("index",)  # where it lies is nobody's business
@@ -31,6 +32,7 @@ class Limited(BaseModel):
     deadline_s: float
     queue: int
     together: int
+    counting: int
 
 
 class Readiness(BaseModel):
@@ -46,11 +48,17 @@ class Readiness(BaseModel):
 def about_routes(service: Service) -> APIRouter:
     """Return /v1/info, /v1/limits, /healthz, /readyz and /metrics."""
     router = APIRouter(tags=["about"], responses=RESPONSES)
+    described: dict[str, dict[str, Any]] = {}  # of one version: it takes seconds to describe a million clips
 
     @router.get("/v1/info")
-    async def info() -> dict[str, Any]:
+    async def info(request: Request) -> Response:
         """Describe the index: rows, model, size, columns with their ranges and common values, as `vidsearch info --json` does."""
-        return await run_in_threadpool(_info, service)
+        etag = service.index.etag
+        if etag not in described:
+            found = await service.counted(lambda index: _info(index, service))
+            described.clear()
+            described[etag] = found
+        return unless_known(request, described[etag], etag)
 
     @router.get("/v1/limits", response_model=Limited)
     async def limits() -> dict[str, Any]:
@@ -67,8 +75,9 @@ def about_routes(service: Service) -> APIRouter:
         """Say whether questions are answered: "ready"; "degraded" (something is left out); "draining" (status 503)."""
         index, regressed = service.index, service.versions.regressed
         status = "draining" if service.draining else "degraded" if index.skipped or regressed else "ready"
-        values = {"status": status, "index_version": index.manifest.version, "clips": len(index)}
-        return JSONResponse({**values, "skipped": list(index.skipped), "regressed": regressed}, 503 if service.draining else 200)
+        values: dict[str, Any] = {"status": status, "index_version": index.manifest.version, "clips": len(index)}
+        values |= {"skipped": [service.said(line) for line in index.skipped], "regressed": service.said(regressed)}
+        return JSONResponse(values, 503 if service.draining else 200)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -78,8 +87,9 @@ def about_routes(service: Service) -> APIRouter:
     return router
 
 
-def _info(service: Service) -> dict[str, Any]:
+def _info(index: ServedIndex, service: Service) -> dict[str, Any]:
     from vidsearch.describe import describe
 
-    described: dict[str, Any] = plain(describe(service.index))
+    described: dict[str, Any] = plain(index.answered(lambda: describe(index)))
+    described["skipped"] = [service.said(line) for line in described["skipped"]]
     return {name: value for name, value in described.items() if name not in HIDDEN}

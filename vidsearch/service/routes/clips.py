@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from vidsearch.errors import QueryError
 from vidsearch.service.failures import RESPONSES, NotFoundError
+from vidsearch.service.known import unless_known
 from vidsearch.service.schemas import Failure
 from vidsearch.service.service import Service
+from vidsearch.service.versions import ServedIndex
 from vidsearch.wire import plain
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Failure, "description": "There is no such clip."}}
@@ -30,16 +31,15 @@ def clip_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/clips", tags=["clips"], responses=RESPONSES | NOT_FOUND)
 
     @router.get("/{clip_id:path}", response_model=ClipRow)
-    async def clip(clip_id: str) -> ClipRow:
+    async def clip(request: Request, clip_id: str) -> Response:
         """Return what is written of a clip."""
-        return await run_in_threadpool(_row, service, clip_id)
+        row, etag = await service.looked_up(lambda index: (_row(index, clip_id), index.etag))
+        return unless_known(request, row.model_dump(), etag)
 
     return router
 
 
-def _row(service: Service, clip_id: str) -> ClipRow:
-    index = service.index
-
+def _row(index: ServedIndex, clip_id: str) -> ClipRow:
     def read() -> dict[str, Any]:
         try:
             row = index.row_of(clip_id)

@@ -18,6 +18,9 @@ from starlette.types import Receive, Scope, Send
 from vidsearch.errors import QueryError, VidsearchError
 from vidsearch.playback._ranges import Stretch, Unsatisfiable, read_range
 from vidsearch.playback.media import POSTER_WIDTHS, Media, NoMediaError, Opened
+from vidsearch.service.failures import RESPONSES, failure
+from vidsearch.service.known import matches
+from vidsearch.service.schemas import Failure
 
 CHUNK_BYTES = 256 << 10
 LONGEST_ID = 512  # characters; no index has longer ones
@@ -25,17 +28,21 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "sa
 KEEP = {"Cache-Control": "private, max-age=300", **SAFE}
 ASK_AGAIN = {"Cache-Control": "no-store", **SAFE}
 WAITERS, CUTTERS, READERS = 16, 4, 8  # threads that wait for posters, wait for cuts, and read files: a slow cut holds up nothing else
+_CODES = {404: "not_found", 416: "no_such_bytes", 503: "unavailable"}
 
 MEDIA: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {"video/*": {}}},
     206: {"description": "The bytes that were asked for.", "content": {"video/*": {}}},
-    404: {"description": "No such clip, or no video of it.", "content": {"text/plain": {}}},
-    416: {"description": "No such bytes.", "content": {"text/plain": {}}},
-    503: {"description": "It cannot be read just now.", "content": {"text/plain": {}}},
+    304: {"description": "The client has it already."},
+    404: {"model": Failure, "description": "No such clip, or no video of it."},
+    416: {"model": Failure, "description": "No such bytes."},
+    401: RESPONSES[401],
+    503: RESPONSES[503],
 }
 WIDTHS = {str(width): width for width in POSTER_WIDTHS}
 
 T = TypeVar("T")
+Refuse = Callable[..., Response]  # of a status, a sentence and headers
 
 
 def media_routes(current: Callable[[], Media]) -> APIRouter:
@@ -85,51 +92,53 @@ def clip_media_routes(current: Callable[[], Media]) -> APIRouter:
     @router.api_route("/{clip_id:path}/media", methods=["GET", "HEAD"], responses=MEDIA)
     async def media(request: Request, clip_id: str) -> Response:
         """Send the clip as a file that players play; ranges are answered."""
-        found = await _found(cutters, clip_id, lambda name: current().clip(name))
-        return found if isinstance(found, Response) else _answer(found, request, readers)
+        found = await _found(cutters, clip_id, lambda name: current().clip(name), _failure)
+        return found if isinstance(found, Response) else _answer(found, request, readers, _failure)
 
     return router
 
 
-async def _found(threads: Executor, clip_id: str, find: Callable[[str], T]) -> T | Response:
-    """Return what belongs to a clip, or the answer that says that there is none."""
-    if len(clip_id) > LONGEST_ID:
-        return _refusal(404, "no such clip")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(threads, find, clip_id)
-    except QueryError:
-        return _refusal(404, "no such clip")
-    except NoMediaError as error:
-        return _refusal(404, str(error))
-    except (VidsearchError, OSError):
-        return _refusal(503, "it cannot be read just now; try again")
-
-
 def _refusal(status: int, sentence: str, **headers: str) -> Response:
+    """Refuse as the page likes it."""
     return PlainTextResponse(f"{sentence}\n", status, headers={**ASK_AGAIN, **headers})
 
 
-def _answer(opened: Opened, request: Request, readers: Executor) -> Response:
+def _failure(status: int, sentence: str, **headers: str) -> Response:
+    """Refuse as the API does."""
+    return failure(status, _CODES[status], sentence, {**ASK_AGAIN, **headers})
+
+
+async def _found(threads: Executor, clip_id: str, find: Callable[[str], T], refuse: Refuse = _refusal) -> T | Response:
+    """Return what belongs to a clip, or the answer that says that there is none."""
+    if len(clip_id) > LONGEST_ID:
+        return refuse(404, "no such clip")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(threads, find, clip_id)
+    except QueryError:
+        return refuse(404, "no such clip")
+    except NoMediaError as error:
+        return refuse(404, str(error))
+    except (VidsearchError, OSError):
+        return refuse(503, "it cannot be read just now; try again")
+
+
+def _answer(opened: Opened, request: Request, readers: Executor, refuse: Refuse = _refusal) -> Response:
     """Return the whole file or a stretch of it, as the request's headers want."""
     etag = f'"{opened.etag}"'
     headers = {**KEEP, "ETag": etag, "Accept-Ranges": "bytes", "Content-Disposition": f'inline; filename="{opened.name}"'}
-    if _matches(request.headers.get("if-none-match"), etag):
+    if matches(request.headers.get("if-none-match"), etag):
         opened.file.close()
         return Response(status_code=304, headers=headers)
     same = request.headers.get("if-range", etag) == etag  # else the file is another one by now, and is wanted whole
     wanted = read_range(request.headers.get("range"), opened.size_bytes) if same and request.method == "GET" else None
     if isinstance(wanted, Unsatisfiable):
         opened.file.close()
-        return _refusal(416, "no such bytes", **{"Content-Range": f"bytes */{opened.size_bytes}", "Accept-Ranges": "bytes"})
+        return refuse(416, "no such bytes", **{"Content-Range": f"bytes */{opened.size_bytes}", "Accept-Ranges": "bytes"})
     stretch = wanted or Stretch(0, opened.size_bytes)
     if wanted is not None:
         headers["Content-Range"] = f"bytes {stretch.start}-{stretch.end - 1}/{opened.size_bytes}"
     headers["Content-Length"] = str(stretch.end - stretch.start)
     return _FileResponse(opened, stretch, readers, 206 if wanted else 200, headers, head=request.method == "HEAD")
-
-
-def _matches(header: str | None, etag: str) -> bool:
-    return header is not None and (header.strip() == "*" or etag in (part.strip().removeprefix("W/") for part in header[:4096].split(",")))
 
 
 class _FileResponse(StreamingResponse):
