@@ -47,10 +47,12 @@ def queries_for(index: Index, file: Path | None, count: int, *, seed: int) -> Qu
         return _of_file(index, file, count, rng)
     captions = _captions(index, count, rng)
     reason = f"the index has {len(captions)} distinct captions"
-    if len(captions) >= FEWEST:
+    if len(captions) >= min(FEWEST, count):
         try:
             return Queries(index.encode_texts(captions), f"{len(captions):,} captions of the index")
         except VidsearchError as error:
+            if index.model is not None:
+                raise  # the model that was named is the wrong one, which is no reason to ask something easier
             reason = f"its captions cannot be encoded: {error}"
     log.warning("%s; asking with changed clip vectors, which are easier to find than sentences", reason)
     return Queries(_changed(index, count, rng), "stored vectors changed by noise, which are easier to find than sentences")

@@ -264,6 +264,13 @@ def test_vectors_that_do_not_fit_are_said(index, tmp_path, vectors, said):
         queries_for(index, tmp_path / "q.npy", 10, seed=0)
 
 
+def test_a_model_that_was_named_is_not_passed_over(tmp_path):
+    made(tmp_path / "index", np.random.default_rng(0).normal(size=(60, 4)), caption=[f"dog {row}" for row in range(60)])
+    assert queries_for(open_index(tmp_path / "index"), None, 10, seed=0).source.startswith("stored vectors")
+    with pytest.raises(VidsearchError):
+        queries_for(open_index(tmp_path / "index", model="nothing.pth"), None, 10, seed=0)
+
+
 def test_an_empty_index_is_said(index, tmp_path):
     manifests.create(tmp_path / "empty", index.space)
     assert "holds no clip" in str(run(tmp_path / "empty").exception)
