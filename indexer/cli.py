@@ -16,6 +16,7 @@ import typer
 from vidsearch.errors import InputNotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from indexer.shards import Shard
     from indexer.summary import Summary
 
 EXIT_INTERRUPTED = 130
@@ -51,7 +52,9 @@ def index(
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     decoder: Annotated[str, typer.Option("--decoder", help="pyav or decord.")] = "pyav",
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Decode processes.")] = max(1, (os.cpu_count() or 2) - 1),
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Decode processes beside each encoder. [default: the cores but one]")
+    ] = None,
     index_factory: Annotated[
         str | None, typer.Option("--index-factory", help="A FAISS factory string in place of the sizes chosen here.")
     ] = None,
@@ -67,6 +70,14 @@ def index(
     queries: Annotated[
         Path | None, typer.Option("--queries", help="Vectors of texts such as will be asked (.npy), to train and calibrate --vectors with.")
     ] = None,
+    executor: Annotated[str, typer.Option("--executor", help="local (this process), or ray (a cluster).")] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. [default: Ray on this machine]")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="Do part I/N of the work, from 0/N to N-1/N; `vidsearch commit` joins the parts.")
+    ] = None,
+    job_clips: Annotated[int | None, typer.Option("--job-clips", help="Clips of a job, with ray or --shard. [default: about 256]")] = None,
 ) -> None:
     """Index the clips of a folder, or vectors made elsewhere; run it again to add what is new."""
     if vectors is not None:
@@ -85,14 +96,17 @@ def index(
         return
     if vector_column is not None or queries is not None:
         raise UsageError("--vector-column and --queries go with --vectors FILE")
+    from indexer.executors.base import Order
     from indexer.live import shown
     from indexer.models import choose_model
-    from indexer.pipeline import build
+    from indexer.shards import build_shard
     from indexer.shots import parse_split
     from indexer.sources import find_sources
     from vidsearch.encoders import load_encoder
+    from vidsearch.registry import plugin
 
     share_cores()
+    part, done_by = _check_executor(executor, address=address, shard=shard, job_clips=job_clips), plugin("indexer.executors", executor)
     root = out or (shards.parent if shards.is_file() else shards) / "index"
     most = None if max_quarantine is None else parse_share(max_quarantine)
     parse_split(split)  # fail before the model is loaded
@@ -101,25 +115,44 @@ def index(
         model, made_with, why = choose_model(root)
         preset = preset or made_with
         typer.echo(why, err=True)
-    encoder = load_encoder(model, device=device, precision=precision, preset=preset)
+    order = Order(
+        shards,
+        root,
+        model=model,
+        preset=preset,
+        precision=precision,
+        device=device,
+        metadata=metadata,
+        videos=videos,
+        from_captions=source_of_vectors is Source.captions,
+        split=split,
+        decoder=decoder,
+        workers=workers,
+        index_factory=index_factory,
+        seed=seed,
+        max_quarantine=most,
+        grace_s=grace * HOUR_S,
+        job_clips=job_clips,
+        address=address,
+    )
+    here = "cpu" if executor == "ray" else device  # the driver encodes nothing but texts
+    encoder = load_encoder(model, device=here, precision=precision if here == device else "auto", preset=preset)
     with shown() as report, _interruptible():
-        summary = build(
-            shards,
-            root,
-            encoder=encoder,
-            metadata=metadata,
-            videos=videos,
-            from_captions=source_of_vectors is Source.captions,
-            split=split,
-            decoder=decoder,
-            workers=workers,
-            index_factory=index_factory,
-            seed=seed,
-            max_quarantine=most,
-            grace_s=grace * HOUR_S,
-            progress=report,
-        )
-    _finish(summary, root)
+        summary = done_by.build(order, encoder, report) if part is None else build_shard(order, part, encoder, report)
+    _finish(summary, root, part)
+
+
+def _check_executor(executor: str, *, address: str | None, shard: str | None, job_clips: int | None) -> Shard | None:
+    """Return the part that is asked for; options that do not go together raise UsageError."""
+    from indexer.shards import Shard
+
+    if address is not None and executor != "ray":
+        raise UsageError(f"--address {address} goes with --executor ray")
+    if shard is not None and executor != "local":
+        raise UsageError(f"--shard needs no executor: each part is done in one process; leave out --executor {executor}")
+    if job_clips is not None and executor == "local" and shard is None:
+        raise UsageError(f"--job-clips {job_clips} goes with --executor ray or --shard: one process alone makes no jobs")
+    return None if shard is None else Shard.parse(shard)
 
 
 def parse_share(text: str) -> float:
@@ -174,8 +207,12 @@ def _index_vectors(
     _finish(summary, root)
 
 
-def _finish(summary: Summary, root: Path) -> None:
-    print_summary(summary, root)
+def _finish(summary: Summary, root: Path, part: Shard | None = None) -> None:
+    if part is None:
+        print_summary(summary, root)
+    else:
+        print_done(summary, root, f"part {part.number}/{part.of} is ready")
+        typer.echo(f"when all parts are: vidsearch commit {root}")
     if summary.interrupted:
         typer.echo("interrupted; what is counted above is kept, and the same command goes on from there", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -188,11 +225,20 @@ def share_cores() -> None:
 
 def print_summary(summary: Summary, out: Path) -> None:
     """Print what was indexed, what was not and why, and where the time went."""
+    print_done(summary, out, f"{out} holds {summary.rows:,}")
+    spent = f"decoding {summary.decode_s:,.1f} s, embedding {summary.embed_s:,.1f} s, writing {summary.write_s:,.1f} s"
+    size = f"{summary.size_bytes / max(1, summary.rows):,.0f} bytes a clip"
+    kind = "exact search (few clips: every vector is compared)" if summary.index_kind == "flat" else "IVF-PQ with exact re-ranking"
+    typer.echo(f"{spent}; {size}; {kind}")
+
+
+def print_done(summary: Summary, out: Path, state: str) -> None:
+    """Print what was indexed, and what was not and why."""
     from vidsearch.storage.quarantine import DELETED
     from vidsearch.tables import visible
 
     per_s = summary.indexed / summary.wall_s if summary.wall_s else 0.0
-    typer.echo(f"{summary.indexed:,} clips indexed in {summary.wall_s:,.1f} s ({per_s:,.1f} clips/s); {out} holds {summary.rows:,}")
+    typer.echo(f"{summary.indexed:,} clips indexed in {summary.wall_s:,.1f} s ({per_s:,.1f} clips/s); {state}")
     if summary.by_caption:
         typer.echo(f"{summary.by_caption:,} of them by their caption alone; when a video is there, the same command replaces its vectors")
     if summary.already or summary.duplicates:
@@ -208,10 +254,6 @@ def print_summary(summary: Summary, out: Path) -> None:
             typer.echo(f"  and {number - len(examples):,} more; all of them: vidsearch quarantine --index {out}")
     if summary.left_out:
         typer.echo(f"{summary.left_out:,} video files that no row names were left out")
-    spent = f"decoding {summary.decode_s:,.1f} s, embedding {summary.embed_s:,.1f} s, writing {summary.write_s:,.1f} s"
-    size = f"{summary.size_bytes / max(1, summary.rows):,.0f} bytes a clip"
-    kind = "exact search (few clips: every vector is compared)" if summary.index_kind == "flat" else "IVF-PQ with exact re-ranking"
-    typer.echo(f"{spent}; {size}; {kind}")
 
 
 @contextmanager

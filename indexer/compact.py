@@ -36,7 +36,7 @@ def compact(
         raise UsageError("--index-factory goes with --retrain: all segments share one template")
     started = time.monotonic()
     before = open_index(index or default_index())
-    texts = _text_side(before)
+    texts = text_side(before)
     fold(
         before.root,
         index_factory=index_factory,
@@ -57,7 +57,7 @@ def compact(
         typer.echo(f"{gone:,} deleted rows are no longer stored in the newest version")
 
 
-def _text_side(index: Index) -> EncodeTexts | None:
+def text_side(index: Index) -> EncodeTexts | None:
     """Return the model's text side, for captions to train and calibrate with; None where there is none or it is not at hand."""
     from vidsearch.config import EXTERNAL
     from vidsearch.errors import VidsearchError

@@ -5,35 +5,33 @@ Decoding runs in worker processes that fill a ring of slots, embedding in a thre
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from indexer.captions import embed_captions
+from indexer.closing import count_all, folding
 from indexer.commits import Commits
-from indexer.fold import fold, index_kind
+from indexer.fold import fold
 from indexer.jobs import Way
 from indexer.known import KnownBad, KnownRows
+from indexer.opening import Progress, name_of, open_or_create, read_work
 from indexer.plan import WorkList
-from indexer.readers.base import Block
+from indexer.ready import commit_ready, without_plans
 from indexer.room import ensure_room
 from indexer.run import Run
 from indexer.shots import parse_split
-from indexer.sources import Sources, find_sources, read_rows
-from indexer.summary import FOLDING, Summary
+from indexer.sources import find_sources
+from indexer.summary import Summary
 from indexer.workers import DecodePool
 from vidsearch.encoders.base import Encoder
-from vidsearch.engine import Index, open_index
-from vidsearch.errors import IndexCorruptError, SpaceMismatchError, UsageError
+from vidsearch.engine import open_index
+from vidsearch.errors import UsageError
 from vidsearch.storage import files, garbage
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.ledger import Ledger, Tally
 from vidsearch.storage.manifest import Manifest
 from vidsearch.storage.quarantine import RETRY
-
-Progress = Callable[[Summary], None]
 
 
 def build(
@@ -86,15 +84,17 @@ def build(
     cut = parse_split(split).kind != "none"
     sources = find_sources(Path(source), metadata=metadata, videos=videos)
     ensure_room(root)
-    index = _open_or_create(root, encoder)
+    index = open_or_create(root, encoder)
+    if commit_ready(root):  # what other processes have done and nobody has committed
+        index = open_or_create(root, encoder)
     summary = Summary()
     known, bad = KnownRows(root), KnownBad((segment.quarantine() for segment in index.segments), index.manifest.settings.get(RETRY) or ())
     known.see(index.manifest)
     name = str(uuid.uuid4())
     scratch = root / files.STAGING / f"{name}.plan"
     with WorkList(rows=known, bad=bad, videos=sources.videos, scratch=scratch, from_captions=from_captions, cut=cut) as work:
-        _plan(work, sources, summary, progress)
-        source_name = _name_of(sources)
+        read_work(work, sources, summary, progress)
+        source_name = name_of(sources)
         _open_books(root, source_name, name, work.fresh)
         there = {segment.uuid for segment in index.segments}
         commits = Commits(root, dim=encoder.dim, source=source_name, run=name, known=there, summary=summary)
@@ -122,66 +122,23 @@ def build(
             run.thread.shutdown()
             commits.close()  # whatever went wrong, what was embedded is kept
     if not summary.interrupted:
-        summary.stage = FOLDING
-        progress(summary)
-        timer = time.perf_counter()
-        fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts, grace_s=grace_s)
-        summary.write_s += time.perf_counter() - timer
-    final = open_index(root)
-    summary.rows, summary.size_bytes, summary.index_kind = len(final), final.size_bytes, index_kind(final)
+        with folding(summary, progress):
+            fold(root, index_factory=index_factory, seed=seed, encode_texts=encoder.encode_texts, grace_s=grace_s)
+    count_all(root, summary)
     summary.wall_s = time.monotonic() - started
     return summary
 
 
-def _plan(work: WorkList, sources: Sources, summary: Summary, progress: Progress) -> None:
-    """Read all rows, and count what is to be done."""
-    summary.stage = "reading rows"
-    unnamed = set(sources.list_videos()) if sources.files else set()
-    for summary.read in work.read(_noting_names(read_rows(sources), unnamed)):
-        progress(summary)
-    summary.planned, summary.uncut, summary.already, summary.duplicates = work.clips, work.uncut, work.already, work.duplicates
-    summary.skipped.update(work.known_bad)
-    summary.left_out = len(unnamed)
-
-
-def _noting_names(blocks: Iterable[Block], unnamed: set[str]) -> Iterator[Block]:
-    """Pass on blocks, and take the videos they name off a set."""
-    for block in blocks:
-        if unnamed:
-            unnamed.difference_update(block.clips["video"].unique().to_pylist(), (row.video for row in block.bad))
-        yield block
-
-
-def _name_of(sources: Sources) -> str:
-    """Return what the ledger calls an input: 16 hex digits over where it lies."""
-    places = [str(path.resolve()) for path in (*sources.files, sources.videos)]
-    return hashlib.sha256("\n".join(places).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
 def _open_books(root: Path, source: str, run: str, work: Tally) -> None:
-    """Note in the manifest what this run sets out to do; an index that has no ledger yet gets one of what it holds."""
+    """Note in the manifest what this run sets out to do; an index that has no ledger yet gets one of what it holds.
+
+    An open plan of the same input is taken over.
+    """
 
     def change(manifest: Manifest) -> Manifest:
+        manifest = without_plans(manifest, {source})
         ledger = Ledger.opened(manifest.settings, lambda: open_index(root).segments).plan(source, run, work)
         settings = ledger.into(manifest.settings)
         return manifest if settings == manifest.settings else manifest.with_settings(settings)
 
     manifests.commit(root, change)
-
-
-def _open_or_create(root: Path, encoder: Encoder) -> Index:
-    if not manifests.exists(root):
-        manifests.create(root, encoder.space)
-    index = open_index(root)
-    if index.space.id != encoder.space.id:
-        raise SpaceMismatchError(
-            f"{root} holds vectors of {index.space.model}, preset {index.space.preset.name} (space {index.space.id[:12]}); "
-            f"{encoder.space.model}, preset {encoder.preset.name} ({encoder.space.id[:12]}) cannot be added; give --out another folder"
-        )
-    manifests.create(root, encoder.space)  # makes durable what an earlier run may not have lived to
-    index.check()
-    if index.skipped:
-        raise IndexCorruptError(
-            f"{index.skipped[0]}; nothing is added to a damaged index: its clips would come twice. Run `vidsearch repair`"
-        )
-    return index

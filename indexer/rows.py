@@ -54,11 +54,15 @@ def table_of(rows: Sequence[Mapping[str, Any]], first: pa.Schema) -> pa.Table:
 
 
 def concatenate(tables: Iterable[pa.Table]) -> pa.Table:
-    """Return tables with unlike columns as one: a column that one lacks is null there; unlike types meet as text."""
+    """Return tables with unlike columns as one: a column that one lacks is null there; unlike types meet as text.
+
+    The type of a column that holds nothing does not count: it was guessed.
+    """
     tables = list(tables)
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
+        tables = [_without_guesses(table, tables) for table in tables]
         return pa.concat_tables([_texts_where_unlike(table, tables) for table in tables], promote_options="permissive")
 
 
@@ -80,9 +84,21 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
+def _without_guesses(table: pa.Table, tables: list[pa.Table]) -> pa.Table:
+    """Return a table whose columns that hold nothing have no type, where another table's holds something."""
+    for number, field in enumerate(table.schema):
+        if 0 < table.num_rows == table.column(number).null_count and any(_holds(other, field.name) for other in tables):
+            table = table.set_column(number, pa.field(field.name, pa.null()), pa.nulls(table.num_rows))
+    return table
+
+
+def _holds(table: pa.Table, name: str) -> bool:
+    return name in table.schema.names and table[name].null_count < table.num_rows
+
+
 def _texts_where_unlike(table: pa.Table, tables: list[pa.Table]) -> pa.Table:
     for number, field in enumerate(table.schema):
-        others = {other.schema.field(field.name).type for other in tables if field.name in other.schema.names}
+        others = {other.schema.field(field.name).type for other in tables if field.name in other.schema.names} - {pa.null()}
         if len(others) > 1:
             table = table.set_column(number, pa.field(field.name, pa.string()), table.column(number).cast(pa.string()))
     return table

@@ -15,19 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from indexer.commits import Commits
 from indexer.decoded import ClipFailure, ClipPixels, JobDone, Result, VideoJob
 from indexer.jobs import Clip, Job, bad_rows_in, file_state
 from indexer.known import TRANSIENT
+from indexer.part import Sink
 from indexer.readers.base import clip_id, clip_key
 from indexer.rows import EMBEDDED_FROM, SHOT, SHOTS, clips_table
-from indexer.summary import Summary
+from indexer.summary import EXAMPLES, Summary
 from indexer.workers import DecodePool
 from vidsearch.decoders.base import Span
 from vidsearch.encoders.base import Encoder, Vectors
 from vidsearch.errors import QuarantineLimitError
 
-EXAMPLES = 3  # told of each reason for which clips are skipped
 LIMIT_AFTER = 100  # clips tried, before the share of those that fail says anything
 
 Batch = list[tuple[Clip, float]]  # clips and where each really ends
@@ -56,7 +55,7 @@ class Run:
 
     def __init__(
         self,
-        commits: Commits,
+        commits: Sink,
         encoder: Encoder,
         summary: Summary,
         *,
@@ -88,7 +87,7 @@ class Run:
                 self.summary.waits["decoding"] += pool.idle_s - idle_s
                 idle_s, self.summary.queued = pool.idle_s, pool.queued
                 self.commit_if_due()
-                self._check_limit()
+                check_limit(self.summary, self._max_quarantine)
                 self.progress(self.summary)
         self.embed()
         self.collect()
@@ -158,14 +157,22 @@ class Run:
         """Hand the batch to the encoder, once it is done with the one before, and start to fill another."""
         finished = self._wait()
         if self.batch:
-            self.under_way = (self.thread.submit(self._encode, self.pixels[: len(self.batch)]), self.batch)
+            self.under_way = (self.thread.submit(self._encode, self.pixels, len(self.batch)), self.batch)
             self.pixels, self.spare = self.spare, self.pixels
             self.batch = []
         self._take_over(finished)
 
-    def _encode(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+    def _encode(self, pixels: npt.NDArray[np.uint8], count: int) -> Vectors:
+        """Return the vectors of the first clips, each the same to the last bit whatever clips are encoded with it.
+
+        The sums of a matrix product depend on the matrices' shape, and on several processor threads on a row's place in them: a GPU is
+        given full batches always, a processor, which gains little from more, one clip at a time.
+        """
         timer = time.perf_counter()
-        vectors = self.encoder.encode_pixels(pixels)
+        if self.encoder.device.startswith("cuda"):
+            vectors = self.encoder.encode_pixels(pixels)[:count]
+        else:
+            vectors = np.concatenate([self.encoder.encode_pixels(pixels[place : place + 1]) for place in range(count)])
         self.summary.embed_s += time.perf_counter() - timer
         return vectors
 
@@ -204,16 +211,6 @@ class Run:
         self.commits.commit_if_due()
         self.summary.waits["writing"] += time.perf_counter() - timer
 
-    def _check_limit(self) -> None:
-        """End the run when more of what was tried fails than may."""
-        tried = self.summary.failed + self.summary.indexed
-        if self._max_quarantine is not None and tried >= LIMIT_AFTER and self.summary.failed > self._max_quarantine * tried:
-            reason, number = self.summary.skipped.most_common(1)[0]
-            raise QuarantineLimitError(
-                f"{self.summary.failed:,} of the first {tried:,} clips cannot be decoded, more than {self._max_quarantine:.3g} of them; "
-                f"most often {reason} ({number:,}); see `vidsearch quarantine list`, or raise --max-quarantine"
-            )
-
     def _fail(self, clip: Clip, reason: str, detail: str, *, attempts: int = 1) -> None:
         """Quarantine a clip that cannot be decoded."""
         self.summary.failed += 1
@@ -242,6 +239,17 @@ class Run:
             examples.append(f"{entry['video']}: {entry['detail']}" if entry["video"] else entry["detail"])
         same = {"decoder": self.decoder, "size_bytes": 0, "mtime_ns": 0, "seen_at": datetime.now(UTC)}
         self.commits.skip({**same, **entry, "detail": entry["detail"][:500]}, planned=fresh and planned, unplanned=fresh and not planned)
+
+
+def check_limit(summary: Summary, most: float | None) -> None:
+    """Raise QuarantineLimitError when more of what was tried has failed than may."""
+    tried = summary.failed + summary.indexed
+    if most is not None and tried >= LIMIT_AFTER and summary.failed > most * tried:
+        reason, number = summary.skipped.most_common(1)[0]
+        raise QuarantineLimitError(
+            f"{summary.failed:,} of the first {tried:,} clips cannot be decoded, more than {most:.3g} of them; "
+            f"most often {reason} ({number:,}); see `vidsearch quarantine list`, or raise --max-quarantine"
+        )
 
 
 def _shot(job: Job, place: int, count: int, span: Span) -> Clip:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 FOLDING = "folding segments together"  # the last stage
+EXAMPLES = 3  # told of each reason for which clips are skipped
+ADDED = ("indexed", "failed", "by_caption", "decode_s", "embed_s", "write_s")
 Stage = Literal["reading rows", "decoding", "embedding", "writing"]
 
 
@@ -53,3 +55,19 @@ class Summary:
     size_bytes: int = 0
     index_kind: str = ""
     interrupted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "skipped": dict(self.skipped)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Summary:
+        return cls(**{**values, "skipped": Counter(values["skipped"])})
+
+    def plus(self, done: Summary) -> Summary:
+        """Return this with what another process or a job has done: clips, reasons and times; `planned` and `uncut` stay."""
+        skipped, examples = self.skipped + done.skipped, dict(self.examples)
+        for reason, told in done.examples.items():
+            examples[reason] = [*examples.get(reason, []), *told][:EXAMPLES]
+        waits = {stage: self.waits[stage] + done.waits[stage] for stage in self.waits}
+        added = {name: getattr(self, name) + getattr(done, name) for name in ADDED}
+        return replace(self, skipped=skipped, examples=examples, waits=waits, stage=done.stage, queued=done.queued, **added)

@@ -29,3 +29,10 @@ def test_no_rows_make_an_empty_table_of_the_right_columns():
     assert clips_table([]).num_rows == 0
     assert "clip_id" in clips_table([]).schema.names
     assert quarantine_table([]).num_rows == 0
+
+
+def test_a_column_that_holds_nothing_in_one_table_keeps_its_type_of_the_other():
+    first, second = clips_table([{**CORE, "views": None, "tag": None}]), clips_table([{**CORE, "views": 17, "tag": "x"}])
+    merged = concatenate([first, second])
+    assert merged["views"].to_pylist() == [None, 17]
+    assert merged.schema.field("views").type == pa.int64()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import uuid
@@ -46,8 +47,11 @@ def write(
     index_files: Mapping[str, Contents],
     quarantine: pa.Table,
     info: dict[str, Any],
+    name: str | None = None,
 ) -> SegmentRef:
     """Write one segment durably and return what a manifest needs to name it; until one does, nobody sees it.
+
+    A segment of a given name that is there already stays as it is, and is the one returned: whoever was first has done the work.
 
     Args:
         root: the index.
@@ -56,6 +60,7 @@ def write(
         index_files: what the kind of its index keeps, by name (`codes.bin`); bytes, or parts of them to be written one after another.
         quarantine: what of the same input could not be indexed.
         info: JSON values kept with the segment, such as the kind of its index.
+        name: a uuid that says what work it is the result of; a random one without.
 
     Raises:
         UsageError: arrays that do not fit together, or a name that no index file may have.
@@ -66,8 +71,8 @@ def write(
     bad = [name for name in index_files if name in FILES or not INDEX_FILE.fullmatch(name)]
     if bad:
         raise UsageError(f"{bad[0]!r} cannot be the name of an index file; those are like 'codes.bin', and not {', '.join(FILES)}")
-    name = str(uuid.uuid4())
-    staged = root / STAGING / name
+    chosen, name = name, str(uuid.uuid4()) if name is None else checked_uuid(name)
+    staged = root / STAGING / (name if chosen is None else f"{name}.{uuid.uuid4()}")
     files.make_folder(staged)
     try:
         columns, directory = columns_file.write(staged / "columns.bin", rows)
@@ -82,11 +87,34 @@ def write(
         files.write(staged / "SEGMENT.json", sealed)
         files.sync_folder(staged)
         files.make_folder(root / SEGMENTS)
-        files.rename_folder(staged, root / SEGMENTS / name)
+        if not _give_name(staged, root / SEGMENTS / name):
+            files.remove(staged)
+            return find_written(root, name) or SegmentRef(name, hashlib.sha256(sealed).hexdigest(), len(vectors))
     except BaseException:
         files.remove(staged)
         raise
     return SegmentRef(name, hashlib.sha256(sealed).hexdigest(), len(vectors))
+
+
+def find_written(root: Path, name: str) -> SegmentRef | None:
+    """Return the segment of a name that is on the disk, whether a manifest names it or not; None where there is none."""
+    path = root / SEGMENTS / checked_uuid(name) / "SEGMENT.json"
+    if not files.is_there(path):
+        return None
+    data = files.read(path, limit_bytes=seal.LIMIT_BYTES)
+    files.sync_folder(root / SEGMENTS)  # who renamed it may have died before it did that
+    return SegmentRef(name, hashlib.sha256(data).hexdigest(), int(seal.loads(data, path)["rows"]))
+
+
+def _give_name(staged: Path, target: Path) -> bool:
+    """Rename a folder; return False where another of that name was first."""
+    try:
+        files.rename_folder(staged, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _description(

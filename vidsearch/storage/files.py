@@ -131,6 +131,19 @@ def create_if_absent(path: Path, data: Bytes, *, staging: Path) -> bool:
     return ours
 
 
+def append(path: Path, data: Bytes) -> None:
+    """Add a line to the end of a file durably, in one call, so that lines of several writers do not mix; the one file that grows."""
+    with _named(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError(errno.ENOSPC, "a line was cut short")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    sync_folder(path.parent)
+
+
 def put(path: Path, data: Bytes, *, staging: Path) -> None:
     """Write a whole file under its name durably, in place of what is there; for bytes that are the same whoever writes them.
 

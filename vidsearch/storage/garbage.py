@@ -18,6 +18,7 @@ from vidsearch.errors import IndexCorruptError, UsageError
 from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.files import STAGING
+from vidsearch.storage.handed_in import ATTEMPTS, PLANS, READY, open_plans, read_marks
 from vidsearch.storage.manifest import MANIFESTS, SEGMENTS, TOMBSTONES, Manifest
 from vidsearch.storage.template import TEMPLATES
 
@@ -53,7 +54,7 @@ def find(root: Path, *, grace_s: float = GRACE_S, versions: int = VERSIONS) -> l
     now = time.time()
     known = manifests.versions(root)
     kept = _kept(root, known, now - grace_s, versions)
-    named = _named([_read(root, version) for version in kept])
+    named = _named(root, [_read(root, version) for version in kept])
     found = [Garbage(f"{MANIFESTS}/{manifests.file_name(version)}", 0, "an old version") for version in known if version not in kept]
     for path in _candidates(root):
         folder, _, name = path.partition("/")
@@ -96,12 +97,16 @@ def _read(root: Path, version: int) -> Manifest:
         ) from error
 
 
-def _named(kept: list[Manifest]) -> dict[str, set[str]]:
+def _named(root: Path, kept: list[Manifest]) -> dict[str, set[str]]:
     """Return the names in each folder that some version needs."""
     references = [reference for manifest in kept for reference in manifest.segments]
     segments = {reference.uuid for reference in references}
+    plans = {name for manifest in kept for name in open_plans(manifest)}
+    ready = {mark.job for mark in read_marks(root) if mark.plan in plans}  # done, and not committed yet
     return {
-        SEGMENTS: segments,
+        PLANS: plans,
+        READY: ready,
+        SEGMENTS: segments | ready,
         KEYWORDS: segments,
         TOMBSTONES: {reference.deleted.uuid for reference in references if reference.deleted},
         TEMPLATES: {manifest.template for manifest in kept if manifest.template},
@@ -109,7 +114,7 @@ def _named(kept: list[Manifest]) -> dict[str, set[str]]:
 
 
 def _candidates(root: Path) -> Iterator[str]:
-    for folder in (SEGMENTS, TOMBSTONES, TEMPLATES, KEYWORDS, STAGING):
+    for folder in (SEGMENTS, TOMBSTONES, TEMPLATES, KEYWORDS, READY, PLANS, ATTEMPTS, STAGING):
         for name in files.list_names(root / folder):
             yield f"{folder}/{name}"
 

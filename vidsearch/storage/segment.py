@@ -24,13 +24,13 @@ from vidsearch.selection import Selection, nothing
 from vidsearch.storage import files, seal
 from vidsearch.storage._categories import Category
 from vidsearch.storage._rows_file import RowsFile, read_table
-from vidsearch.storage._segment_writer import FILES, INDEX_FILE, Vectors, drop, write
+from vidsearch.storage._segment_writer import FILES, INDEX_FILE, Vectors, drop, find_written, write
 from vidsearch.storage._texts import Text
 from vidsearch.storage.columns import Columns
 from vidsearch.storage.files import Digest
 from vidsearch.storage.manifest import FORMAT_VERSION, SEGMENTS, SegmentRef, checked_uuid
 
-__all__ = ["Segment", "Vectors", "drop", "open_segment", "write"]
+__all__ = ["Segment", "Vectors", "drop", "find_written", "open_segment", "write"]
 
 
 def open_segment(root: Path, ref: SegmentRef, *, verify: Literal["size", "full", "none"] = "size") -> Segment:

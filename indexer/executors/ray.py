@@ -1,0 +1,331 @@
+"""A Ray cluster: Ray Data hands out the jobs, a row and a block each, to a pool of actors that keep the model loaded.
+
+    driver: plan ──▶ job numbers ──▶ actor: JobRunner ──▶ segment and mark on the shared disk
+            ◀────────────────── what each job gave         ▲
+            commit_ready, every minute ────────────────────┘
+
+Ray does a job again for as long as its actor dies; the attempts noted on the shared disk are what ends that. What comes back through Ray is
+for the eye: what is done is what lies on the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from indexer.closing import count_all, folding
+from indexer.executors.base import Order
+from indexer.fold import fold
+from indexer.jobrun import JobRunner
+from indexer.opening import Progress, open_or_create
+from indexer.plans import Plan, open_plan, read_plan
+from indexer.ready import commit_ready, open_work
+from indexer.room import ensure_room
+from indexer.run import check_limit
+from indexer.shards import after_job
+from indexer.sources import find_sources
+from indexer.summary import Summary
+from vidsearch.encoders import load_encoder
+from vidsearch.encoders.base import Encoder
+from vidsearch.errors import IndexCorruptError, InputNotFoundError, UsageError, VidsearchError
+from vidsearch.extras import require
+from vidsearch.storage import files
+
+COMMIT_EVERY_S = 60.0
+STORE_BYTES = 128 << 20  # of a Ray started here: what passes through it is job numbers
+ANSWER_S = 5.0  # that an address may take to accept a connection
+LOOK_S = 180.0  # that all nodes together may take to say what they see
+# Of a Ray started here, on machines that are slow or busy; a cluster's own settings are its own.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many actors there are to be, and what each takes.
+
+    Attributes:
+        actors: at most so many at a time.
+        cpus, gpus: of each.
+        workers: decode processes of each.
+    """
+
+    actors: int
+    cpus: int
+    gpus: int
+    workers: int
+
+
+def build(order: Order, encoder: Encoder, progress: Progress) -> Summary:
+    started = time.monotonic()
+    order = replace(
+        order,
+        source=order.source.resolve(),
+        out=order.out.resolve(),
+        metadata=order.metadata and order.metadata.resolve(),
+        videos=order.videos and order.videos.resolve(),
+        model=str(Path(order.model).resolve()) if Path(order.model).is_file() else order.model,
+    )
+    root = order.out
+    sources = find_sources(order.source, metadata=order.metadata, videos=order.videos)
+    ensure_room(root)
+    with _connected(order.address) as ray:
+        open_or_create(root, encoder)
+        _check_nodes(ray, root, sources.videos)
+        commit_ready(root)
+        summary = Summary()
+        try:
+            plan = open_plan(root, sources, order.asked, summary=summary, progress=progress)
+            if plan is not None:
+                summary = _do(ray, order, plan, summary, progress)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        finally:
+            commit_ready(root)
+    if not summary.interrupted and not open_work(root):
+        with folding(summary, progress):
+            fold(root, index_factory=order.index_factory, seed=order.seed, encode_texts=encoder.encode_texts, grace_s=order.grace_s)
+    count_all(root, summary)
+    summary.wall_s = time.monotonic() - started
+    return summary
+
+
+def _do(ray: Any, order: Order, plan: Plan, summary: Summary, progress: Progress) -> Summary:
+    """Have the jobs done that are not committed, and commit them as they come."""
+    standing = next((standing for found, standing in open_work(order.out) if found.name == plan.name), None)
+    left = [] if standing is None else standing.missing
+    summary = replace(summary, planned=sum(plan.jobs[n][0] for n in left), uncut=sum(plan.jobs[n][1] for n in left))
+    committed_at = time.monotonic()
+    for row in _results(ray, order, plan, left):
+        if row["error"]:
+            raise _error_of(row)
+        summary = after_job(summary, plan, row["job"], Summary.from_json(json.loads(row["done"])))
+        progress(summary)
+        check_limit(summary, order.max_quarantine)
+        if time.monotonic() - committed_at >= COMMIT_EVERY_S:
+            commit_ready(order.out)
+            committed_at = time.monotonic()
+    return summary
+
+
+def _results(ray: Any, order: Order, plan: Plan, numbers: list[int]) -> Iterator[dict[str, Any]]:
+    """Yield what each job gave, as it comes."""
+    if not numbers:
+        return
+    data = require("ray.data")
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.enable_auto_log_stats = False
+    crew = choose_crew([node["Resources"] for node in ray.nodes() if node["Alive"]], workers=order.workers)
+    settings = {
+        "root": str(order.out),
+        "plan": plan.name,
+        "model": order.model,
+        "preset": order.preset,
+        "precision": order.precision,
+        "device": order.device,
+        "decoder": order.decoder,
+        "workers": crew.workers,
+        "run": str(uuid.uuid4()),
+        "versions": versions(),
+    }
+    jobs = data.from_items([{"job": number} for number in numbers], override_num_blocks=len(numbers))
+    done = jobs.map(
+        Worker,
+        fn_constructor_args=(settings,),
+        compute=data.ActorPoolStrategy(min_size=1, initial_size=min(crew.actors, len(numbers)), max_size=crew.actors),
+        num_cpus=crew.cpus,
+        num_gpus=crew.gpus,
+    )
+    try:
+        yield from done.iter_rows()
+    except ray.exceptions.RayError as error:
+        raise VidsearchError(f"Ray gave up: {_first_line(error)}; what is done is kept, and the same command goes on from there") from error
+
+
+def choose_crew(nodes: list[dict[str, float]], *, workers: int | None) -> Crew:
+    """Return who does the jobs on nodes with these resources: an actor a GPU where there are any, else one for each few cores.
+
+    Args:
+        nodes: "CPU" and "GPU" of each.
+        workers: decode processes beside each encoder; None is one without GPUs, else what cores there are for each GPU.
+    """
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if gpus:
+        with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+        cores = max(1, min(int(node.get("CPU", 1) // int(node["GPU"])) for node in with_gpu))
+        return Crew(gpus, min(cores, workers or cores), 1, workers or max(1, cores - 1))
+    each = workers or 1
+    actors = sum(int(node.get("CPU", 0) // each) for node in nodes)
+    if not actors:
+        most = int(max((node.get("CPU", 0) for node in nodes), default=0))
+        raise UsageError(f"--workers {each}: no node of the cluster has so many cores; the largest has {most}")
+    return Crew(actors, each, 0, each)
+
+
+class Worker:
+    """An actor: a model, decode processes, and jobs one after the other. What goes wrong is told, not raised: Ray would try again."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._runner: JobRunner | None = None
+        self._refusal: Exception | None = None
+        try:
+            problem = _unlike(versions(), settings["versions"])
+            if problem:
+                raise UsageError(problem)
+            root = Path(settings["root"])
+            encoder = load_encoder(settings["model"], device=settings["device"], precision=settings["precision"], preset=settings["preset"])
+            names = ("run", "decoder", "workers")
+            runner = JobRunner(root, read_plan(root, settings["plan"]), encoder, **{name: settings[name] for name in names})
+            self._runner = runner.__enter__()
+        except (VidsearchError, OSError) as error:
+            self._refusal = error
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self._runner is None:
+                raise self._refusal or UsageError("not ready")
+            done = self._runner.do(int(row["job"]))
+        except (VidsearchError, OSError) as error:
+            number = error.errno or 0 if isinstance(error, OSError) else 0
+            code = getattr(error, "exit_code", 0)
+            return {"job": row["job"], "host": socket.gethostname(), "done": "", "error": str(error), "errno": number, "code": code}
+        return {"job": row["job"], "host": socket.gethostname(), "done": json.dumps(done.to_json()), "error": "", "errno": 0, "code": 0}
+
+    def __del__(self) -> None:
+        if self._runner is not None:
+            self._runner.__exit__(None, None, None)
+
+
+def _error_of(row: dict[str, Any]) -> Exception:
+    """Return what went wrong on another machine as an error of this one: the disk is full, or one line."""
+    message = f"node {row['host']}: {row['error']}"
+    if row["errno"] in (errno.ENOSPC, errno.EDQUOT):
+        return OSError(row["errno"], message)
+    return IndexCorruptError(message) if row["code"] == IndexCorruptError.exit_code else VidsearchError(message)
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[Any]:
+    """Yield the module `ray`, connected to a cluster, or to one that is started here and ends with the block."""
+    if address is not None:
+        _check_address(address)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    ray = require("ray")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is None:
+            ray.init(address="local", object_store_memory=STORE_BYTES, include_dashboard=False, **quiet)  # never one that was left running
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError, ray.exceptions.RayError) as error:
+        with suppress(Exception):
+            ray.shutdown()
+        where = "Ray cannot be started here" if address is None else f"no Ray cluster can be joined at {address}"
+        raise UsageError(f"{where}: {_first_line(error)}; `ray start --head` starts one, its own --address says where") from error
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Fail soon where nothing listens: Ray itself tries for minutes."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--address {address!r} is not one; give auto, HOST:PORT or ray://HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise UsageError(f"--address {address}: nothing answers there ({error.strerror or error}); is Ray running?") from error
+
+
+def versions() -> dict[str, str]:
+    """Return what must be the same on all machines."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in ("vidsearch", "ray")}}
+
+
+def _unlike(there: dict[str, str], here: dict[str, str]) -> str:
+    """Say which versions differ; "" where none does."""
+    unlike = [f"{name} {there[name]} there and {here[name]} here" for name in here if there[name] != here[name]]
+    return f"{' and '.join(unlike)}; install the same on all machines" if unlike else ""
+
+
+def _check_nodes(ray: Any, root: Path, videos: Path) -> None:
+    """Have every node say whether it has the same software, and sees the index and the videos; the first that does not ends the build."""
+    probe = root / files.STAGING / f"{uuid.uuid4()}.probe"
+    nonce = str(uuid.uuid4())
+    files.write(probe, nonce.encode())
+    looked = ray.remote(num_cpus=0, max_retries=0)(look)
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked[node["NodeManagerAddress"]] = looked.options(scheduling_strategy=pinned).remote(str(probe), str(videos))
+    try:
+        for name, answer in asked.items():
+            try:
+                seen = ray.get(answer, timeout=LOOK_S)
+            except ray.exceptions.RayError as error:
+                raise UsageError(
+                    f"node {name} cannot run vidsearch: {_first_line(error)}; install the same version on all machines"
+                ) from error
+            _judge(seen, root, videos, nonce)
+    finally:
+        files.remove(probe)
+
+
+def look(probe: str, videos: str) -> dict[str, Any]:
+    """Return what a node is and sees."""
+    path = Path(probe)
+    return {
+        "host": f"{socket.gethostname()} ({os.getpid()})",
+        "versions": versions(),
+        "nonce": path.read_text() if path.is_file() else "",
+        "videos": Path(videos).is_dir(),
+        "free": shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0,
+    }
+
+
+def _judge(seen: dict[str, Any], root: Path, videos: Path, nonce: str) -> None:
+    problem = _unlike(seen["versions"], versions())
+    if problem:
+        raise UsageError(f"node {seen['host']}: {problem}")
+    if seen["nonce"] != nonce:
+        raise UsageError(
+            f"node {seen['host']} does not see the index at {root}; put it on a disk that all nodes share, under the same path"
+        )
+    if not seen["videos"]:
+        raise InputNotFoundError(f"node {seen['host']} does not see the videos at {videos}; all nodes read them under the same path")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
