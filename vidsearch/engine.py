@@ -19,6 +19,7 @@ from vidsearch.results import Count, Hits
 from vidsearch.storage import manifest as manifests
 
 if TYPE_CHECKING:
+    from vidsearch.curate.prevalence import Estimate
     from vidsearch.encoders.base import Encoder, TextEncoder
 
 T = TypeVar("T")
@@ -97,6 +98,19 @@ class Index(Corpus, Searchable):
     def count_of(self, query: Query) -> Count:
         """Return how many clips a question could page through."""
         return self._answered([query], lambda: count(self, query, self._means))
+
+    def estimate_count(self, text: str, where: str | None = None) -> Estimate:
+        """Return about how many clips show what a sentence says, with a 95 % interval, learnt from the index's own captions.
+
+            index.estimate_count("a dog on a beach").words
+
+        Raises:
+            QueryError: the index has too few captions to learn from, or was built before that was done.
+        """
+        from vidsearch.curate.counting import sum_probabilities
+
+        query = Query(sentences([text]), where=where)
+        return self._answered([query], lambda: sum_probabilities(self, text, self.encode_texts, where=where))
 
     def rank(self, query: Query, wanted: int | None = None) -> tuple[Rows, Scores]:
         """Return the rows that answer a question, all or so many, best first, with their scores; what shapes a page does not count."""

@@ -159,14 +159,29 @@ def dedup(
 
 
 def count(
-    text: Annotated[str | None, typer.Argument(help="What the clips show; counted with --min-score.")] = None,
+    text: Annotated[str | None, typer.Argument(help="What the clips show; without it, those that pass the filter are counted.")] = None,
     index: IndexOption = None,
     where: WhereOption = None,
-    min_score: Annotated[float | None, typer.Option("--min-score", help="Count those from this cosine on.")] = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="Count those from this cosine on, exactly.")] = None,
+    label: Annotated[int | None, typer.Option("--label", min=20, max=10_000, help="Look at so many clips, drawn by score.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="A CSV file for them: written where it is not there, read once it is filled in.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample to look at.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Print how many clips pass a filter and reach a score."""
-    typer.echo(open_corpus(index, model).count(text, where=where, min_score=min_score).rows)
+    """Count the clips that pass a filter, or estimate how many show something."""
+    from vidsearch.curate.count_cli import print_estimate
+
+    labelling = label is not None or labels is not None
+    if labelling and (text is None or min_score is not None):
+        raise UsageError("--label and --labels look at clips for a sentence; give one, and leave --min-score out")
+    if text is not None and min_score is None:
+        print_estimate(lambda: open_corpus(index, model), text, where, label, labels, seed=seed, as_json=json_output)
+        return
+    rows = open_corpus(index, model).count(text, where=where, min_score=min_score).rows
+    typer.echo(f'{{"rows": {rows}}}' if json_output else rows)
 
 
 def open_corpus(path: Path | None, model: str | None) -> Index:
