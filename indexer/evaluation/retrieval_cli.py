@@ -55,7 +55,7 @@ def retrieval(
 ) -> None:
     """Measure text→video and video→text retrieval: R@1/5/10, median and mean rank, through exact scores and an index."""
     from indexer.cli import share_cores
-    from indexer.evaluation.models import COEFFICIENT, load
+    from indexer.evaluation.models import COEFFICIENT, choose, load
     from indexer.evaluation.retrieval import rank_exactly, rank_through_index, refuse_failed, refuse_missing
     from indexer.evaluation.retrieval_report import Asked, retrieval_report
     from indexer.evaluation.video_files import find_videos
@@ -72,7 +72,7 @@ def retrieval(
     refuse_missing(missing, len(named), folder, allowed=allow_missing)
     share_cores()
     encoder = load(
-        _chosen(model),
+        choose(model),
         preset=preset,
         frames=frames,
         blend=blend,
@@ -106,17 +106,6 @@ def _read(dataset: str, annotation: Path | None, *, paragraph: bool) -> tuple[st
         known = ", ".join(name for name in layouts() if name != TABLE)
         raise UsageError(f"unknown data set {dataset!r}; choose from {known}, or give a FILE of video and caption, without --annotation")
     return file.name, file, read_annotation(file, paragraph=paragraph)
-
-
-def _chosen(model: str | None) -> str:
-    """Return the model that is named, or the best that is here, and say which."""
-    from vidsearch.encoders import choose_source
-
-    if model is not None:
-        return model
-    source, why = choose_source()
-    typer.echo(why, err=True)
-    return source
 
 
 def _embedded(captions: Annotation, files: dict[str, Path], encoder: Encoder, workers: int) -> Embedded:

@@ -17,23 +17,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vidsearch.encoders._checks import CHECKPOINT_VERSION, VISION_PREFIX, check_finite, check_shapes, check_version
 from vidsearch.encoders._containers import SAFE_SUFFIX, as_array, read_tensors
 from vidsearch.encoders._safetensors import open_safetensors, write_safetensors
 from vidsearch.encoders._tokens import Merge, Tokenizer, clip_merges, format_merges, parse_merges
 from vidsearch.encoders._viclip_head import Head, read_head, split_head
 from vidsearch.encoders._wiseft import blend_with_clip
-from vidsearch.errors import CheckpointError, FormatVersionError, UsageError
-from vidsearch.extras import require
+from vidsearch.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
 Array = npt.NDArray[Any]
 
-CHECKPOINT_VERSION = 1
 TEXT_PREFIX = "text_encoder."
-VISION_PREFIX = "vision_encoder."
-PROJECTION = "vision_encoder.proj"  # (width, dim)
 TOKEN_EMBEDDING = "text_encoder.token_embedding.weight"  # (vocabulary, width)
 TEXT_POSITIONS = "text_encoder.positional_embedding"  # (context length, width)
 
@@ -87,10 +84,10 @@ class Converted:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read both towers from any published container and check every tensor's name, shape and values; reads the whole file once."""
     everything, metadata = read_tensors(path)
-    _check_version(path, metadata)
+    check_version(path, metadata)
     tensors, head = split_head(everything)
-    _check_shapes(path, tensors)
-    _check_finite(path, tensors)
+    check_shapes(path, tensors)
+    check_finite(path, tensors)
     fingerprint = hash_weights(tensors)
     if metadata.get("weights_sha256", fingerprint) != fingerprint:
         raise CheckpointError(f"{path} is damaged: SHA-256 mismatch, its weights are no longer those it was written with; get it again")
@@ -110,16 +107,16 @@ def read_classifier(path: Path) -> tuple[Checkpoint, Head] | None:
     if "conv1.weight" in towers:
         towers = {VISION_PREFIX + name: tensor for name, tensor in towers.items()}
     tensors = {name: tensor for name, tensor in towers.items() if name.startswith(VISION_PREFIX)}
-    _check_version(path, metadata)
-    _check_shapes(path, tensors, vision_only=True)
-    _check_finite(path, tensors)
+    check_version(path, metadata)
+    check_shapes(path, tensors, vision_only=True)
+    check_finite(path, tensors)
     return Checkpoint(path, metadata.get("model") or _model_name(path), hash_weights(tensors), tensors, None, head=named), head
 
 
 def read_text_checkpoint(path: Path) -> Checkpoint:
     """Map the text tower of a safetensors file, whole or text-only, without torch; touches no tensor of a file of ours."""
     file = open_safetensors(path)
-    _check_version(path, file.metadata)
+    check_version(path, file.metadata)
     names = [name for name in file.tensors if name.removeprefix("module.").startswith(TEXT_PREFIX)]
     fingerprint = file.metadata.get("weights_sha256")
     if fingerprint is None:  # a published file, which does not say
@@ -170,7 +167,7 @@ def text_file(models: Path, weights_sha256: str) -> Path:
 def blended(checkpoint: Checkpoint, clip: Path, *, share: float) -> Checkpoint:
     """Return these weights averaged with an OpenAI CLIP of the same size, `share` of them and the rest of `clip` (WiSE-FT)."""
     tensors = blend_with_clip(checkpoint.tensors, read_tensors(clip)[0], share=share, named=clip)
-    _check_finite(clip, tensors)
+    check_finite(clip, tensors)
     return replace(checkpoint, tensors=tensors, weights_sha256=hash_weights(tensors))
 
 
@@ -199,7 +196,7 @@ def convert(
         tensors = blend_with_clip(tensors, read_tensors(blend)[0], share=blend_coefficient, named=blend)
     with np.errstate(over="ignore"):  # named one by one below
         tensors = {name: np.asarray(tensor, dtype=dtype) for name, tensor in (*tensors.items(), *checkpoint.head.items())}
-    _check_finite(target, tensors)
+    check_finite(target, tensors)
     notes = f"converted from {source.name}" + (f", {blend_coefficient:g} of it and the rest {blend.name}" if blend else "")
     merges = checkpoint.tokenizer().merges
     fingerprint = write_checkpoint(target, tensors, model=checkpoint.model, merges=merges, notes=notes)
@@ -239,61 +236,3 @@ def _is_text_file(path: Path, weights_sha256: str) -> bool:
         return path.is_file() and open_safetensors(path).metadata.get("weights_sha256") == weights_sha256
     except CheckpointError:
         return False
-
-
-def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
-    version = metadata.get("vidsearch_checkpoint", "0")
-    if not version.isdecimal() or int(version) > CHECKPOINT_VERSION:
-        raise FormatVersionError(
-            f"{path} was written by a newer vidsearch (checkpoint version {version:.20}); upgrade vidsearch to read it"
-        )
-
-
-def _check_shapes(path: Path, tensors: Mapping[str, Array], *, vision_only: bool = False) -> None:
-    """Compare with the network's own parameters, so that no part of a model is ever left random."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    expected = _expected_shapes(path, shapes, vision_only=vision_only)
-    wrong = [
-        f"{name} {shapes[name]} instead of {expected[name]}" for name in expected if shapes.get(name, expected[name]) != expected[name]
-    ]
-    faults = [
-        f"{what} {_first_five(names)}"
-        for what, names in (
-            ("missing", [name for name in expected if name not in shapes]),
-            ("unexpected", [name for name in shapes if name not in expected]),
-            ("of the wrong shape", wrong),
-        )
-        if names
-    ]
-    if faults:
-        raise CheckpointError(f"{path} does not fit the ViCLIP network; {'; '.join(faults)}")
-
-
-def _expected_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], *, vision_only: bool) -> dict[str, tuple[int, ...]]:
-    torch = require("torch")
-    from vidsearch.encoders._viclip_net import NetConfig, ViCLIP
-
-    try:
-        config = NetConfig.of_vision(shapes) if vision_only else NetConfig.from_shapes(shapes)
-    except KeyError as error:
-        raise CheckpointError(f"{path} does not fit the ViCLIP network; missing {error.args[0]}") from error
-    except (ValueError, IndexError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{path} does not fit the ViCLIP network: {error}") from error
-    with torch.device("meta"):
-        expected = {name: tuple(parameter.shape) for name, parameter in ViCLIP(config).state_dict().items()}
-    if vision_only:
-        return {
-            name: shape for name, shape in expected.items() if name.startswith(VISION_PREFIX) and (name != PROJECTION or name in shapes)
-        }
-    return expected
-
-
-def _check_finite(path: Path, tensors: Mapping[str, Array]) -> None:
-    bad = [name for name, tensor in tensors.items() if not (np.isfinite(tensor.min()) and np.isfinite(tensor.max()))]
-    if bad:
-        raise CheckpointError(f"{path} holds NaN or infinite numbers in {_first_five(bad)}")
-
-
-def _first_five(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from vidsearch.config import Space, viclip_preset
-from vidsearch.encoders._checkpoint import PROJECTION, VISION_PREFIX, Checkpoint
+from vidsearch.encoders._checkpoint import Checkpoint
+from vidsearch.encoders._checks import PROJECTION, VISION_PREFIX
 from vidsearch.encoders._torch import choose_device, choose_precision
 from vidsearch.encoders._viclip_clips import ClipTower
 from vidsearch.encoders._viclip_head import Head, Rows
