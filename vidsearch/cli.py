@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from errno import EDQUOT, ENOSPC
 from importlib.metadata import entry_points
@@ -17,6 +19,7 @@ from typer.exceptions import TyperException
 from vidsearch.errors import NotAnIndexError, UsageError, VidsearchError
 
 if TYPE_CHECKING:
+    from vidsearch.client import RemoteIndex
     from vidsearch.engine import Index
 
 EXIT_PARTIAL = 3  # answered, but a damaged segment was left out
@@ -26,6 +29,9 @@ EXIT_PIPE_CLOSED = 141
 
 IndexOption = Annotated[
     Path | None, typer.Option("--index", help="Index folder. Without it: VIDSEARCH_INDEX, ./shards/index, ./index or .")
+]
+PlaceOption = Annotated[
+    str | None, typer.Option("--index", help="Index folder, or where it is served: http://HOST:PORT. Without it: as for other commands.")
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Where the query side finds its weights, if they have moved.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="No answer where a damaged segment would be left out (exit 4).")]
@@ -44,7 +50,7 @@ def query(
     text: Annotated[
         list[str] | None, typer.Argument(help='What the clip shows, in a sentence; several with weights: "a dog" "a beach^0.5".')
     ] = None,
-    index: IndexOption = None,
+    index: PlaceOption = None,
     k: Annotated[int, typer.Option("-k", help="Number of clips, 1 to 1000.")] = 10,
     where: Annotated[str | None, typer.Option("--where", help="A filter, as in SQL: \"language = 'en' and aesthetic > 5\".")] = None,
     exclude: Annotated[list[str] | None, typer.Option("--not", help="A sentence to move away from; may be repeated.")] = None,
@@ -98,15 +104,15 @@ def query(
         },
     )
     asking = asked.questions(queries)
-    found = _open(index, model, strict=strict)
-    skipped = query_cli.print_answers(found, asking, output.value, explain=explain, numbered=queries is not None)
+    with opened(index, model, strict=strict) as found:
+        skipped = query_cli.print_answers(found, asking, output.value, explain=explain, numbered=queries is not None)
     if skipped:
         sys.exit(EXIT_PARTIAL)
 
 
 def similar(
     clip_id: Annotated[str, typer.Argument(help="A clip's id, as `query --format ids` prints it.")],
-    index: IndexOption = None,
+    index: PlaceOption = None,
     k: Annotated[int, typer.Option("-k", help="Number of clips, 1 to 1000.")] = 10,
     where: Annotated[str | None, typer.Option("--where", help="A filter, as in SQL.")] = None,
     output: Annotated[Format, typer.Option("--format", help="For a person, or for a program.")] = Format.table,
@@ -117,18 +123,22 @@ def similar(
     from vidsearch.query import Query
 
     question = Query(like=(clip_id,), k=k, where=where)
-    if query_cli.print_answers(_open(index, None, strict=strict), [question], output.value):
+    with opened(index, None, strict=strict) as found:
+        skipped = query_cli.print_answers(found, [question], output.value)
+    if skipped:
         sys.exit(EXIT_PARTIAL)
 
 
 def info(
-    index: Annotated[Path | None, typer.Argument(help="Index folder.")] = None,
+    index: Annotated[str | None, typer.Argument(help="Index folder, or where it is served: http://HOST:PORT.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
 ) -> None:
     """Describe an index: its rows, model, size and columns."""
     from vidsearch.describe import describe, print_description
+    from vidsearch.engine import Index
 
-    described = describe(_open(index, None))
+    with opened(index, None) as found:
+        described = describe(found) if isinstance(found, Index) else {"index": found.url, **found.info()}
     if json_output:
         _print_json(described)
     else:
@@ -190,14 +200,23 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _open(path: Path | None, model: str | None, *, strict: bool = False) -> Index:
+@contextmanager
+def opened(place: str | None, model: str | None, *, strict: bool = False) -> Iterator[Index | RemoteIndex]:
+    """Open what `--index` names, a folder or the address of a service, for as long as a block lasts."""
+    if place is not None and "://" in place:
+        from vidsearch.client import connect
+
+        if model is not None or strict:
+            raise UsageError("--model and --strict belong to the service; give them to `vidsearch serve`")
+        with connect(place) as remote:
+            yield remote
+        return
     from vidsearch.engine import open_index
 
-    chosen = path or default_index()
-    opened = open_index(chosen, model=model, strict=strict)
-    if path is None:
-        typer.echo(f"searching {opened.root}", err=True)
-    return opened
+    index = open_index(default_index() if place is None else place, model=model, strict=strict)
+    if place is None:
+        typer.echo(f"searching {index.root}", err=True)
+    yield index
 
 
 def default_index() -> Path:

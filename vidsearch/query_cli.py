@@ -16,7 +16,7 @@ from vidsearch.errors import InputNotFoundError, QueryError, UsageError
 from vidsearch.query import DEFAULT_TRADEOFF, MAX_DEPTH, Query
 
 if TYPE_CHECKING:
-    from vidsearch.engine import Index
+    from vidsearch.asking import Searchable
     from vidsearch.results import Hits
 
 FILE_BYTES = 64 << 20
@@ -60,7 +60,7 @@ def tradeoff_of(diverse: bool, tradeoff: float | None) -> float | None:
     return DEFAULT_TRADEOFF if diverse and tradeoff is None else tradeoff
 
 
-def print_answers(index: Index, queries: Sequence[Query], output: str, *, explain: bool = False, numbered: bool = False) -> bool:
+def print_answers(index: Searchable, queries: Sequence[Query], output: str, *, explain: bool = False, numbered: bool = False) -> bool:
     """Print the hits of each question, and return whether damaged segments were left out.
 
     Args:
@@ -70,19 +70,20 @@ def print_answers(index: Index, queries: Sequence[Query], output: str, *, explai
         explain: say on stderr how each answer was found: lines with a table, a JSON object a question without.
         numbered: put the question's number, from 1, before each hit.
     """
-    said = number = 0
+    number = 0
+    told: list[str] = []
     columns: list[str] = []
     for start in range(0, len(queries), TOGETHER):
         group = queries[start : start + TOGETHER]
-        answers = index.ask(group)  # which may find further damage
-        for reason in index.skipped[said:]:
+        answers = index.ask(group)
+        for reason in (reason for hits in answers for reason in hits.skipped if reason not in told):
             typer.echo(f"warning: {reason}", err=True)
-        said = len(index.skipped)
+            told.append(reason)
         for query, hits in zip(group, answers, strict=True):
             number += 1
             _print(query, hits, output, number if numbered else None, columns)
             _print_about(hits, output, explain, number if numbered else None)
-    return bool(index.skipped)
+    return bool(told)
 
 
 def _print(query: Query, hits: Hits, output: str, number: int | None, columns: list[str]) -> None:
