@@ -85,8 +85,8 @@ def _player(explorer: Explorer, state: State) -> str:
         return ""
     hit = explorer.hit(state.clip)
     score = explorer.ranker.score_of(state, state.clip) if state.asks else None
-    shown = hit if score is None else replace(hit, score=score[0])
-    return player(state, shown, explorer.media.playback(state.clip), explorer.neighbours(state.clip), None if score is None else score[1])
+    shown = hit if score is None else replace(hit, **score._asdict())
+    return player(state, shown, explorer.media.playback(state.clip), explorer.neighbours(state.clip), score is not None)
 
 
 def _banners(explorer: Explorer) -> str:

@@ -32,8 +32,9 @@ class Hit:
         duplicates: where near-duplicates are folded: how many of the rows read for this page went into this one.
         group: the further clips of its source video, best first, where hits are grouped.
         chain: the clips in order, this one first, where something had to happen then.
-        percentile: about which share of the index's clips it beats, 0 to 1; None where that is not known, see `Hits.confidence`.
-        probability: how likely it is what the sentence describes, 0 to 1; likewise.
+        percentile: about which share of the index's clips it beats, 0 to 1; None where that is not known: with keywords, in a chain,
+            and with a filter where nothing was learnt about scores.
+        probability: how likely it is what the sentence describes, 0 to 1; None where that is not known, see `Hits.confidence`.
     """
 
     rank: int

@@ -83,7 +83,7 @@ def test_thumbs_pull_as_far_as_the_slider_says(ranker, index, pull):
     found = ranker.rank(state)
     np.testing.assert_allclose(found.scores, scores[expected], atol=1e-5)
     np.testing.assert_allclose(found.vector, moved, atol=1e-5)
-    assert (found.confidence is None) == (pull > 0)
+    assert found.confidence is None  # nothing was learnt about this index's scores; see test_confidence
 
 
 def test_thumbs_alone_ask_only_as_long_as_they_pull(ranker):
@@ -192,7 +192,9 @@ def test_scores_of_clips_that_were_not_ranked_are_known_too(ranker, index):
     for row in (7, 8, 9, 10):
         found = ranker.score_of(state, f"c{row}")
         assert found.score == pytest.approx(scores[row], abs=1e-5)
-        assert found.percentile == pytest.approx((scores < scores[row] - 1e-6).mean(), abs=0.006)
+        assert found.percentile is None  # an example says nothing about the clips that the filter leaves out
+        everywhere = ranker.score_of(replace(state, where=""), f"c{row}")
+        assert everywhere.percentile == pytest.approx((scores < scores[row] - 1e-6).mean(), abs=1e-6)
     assert ranker.score_of(State(), "c7") is None
     hybrid = State(q="a dog", mode="hybrid", where="language = 'en'")
     ranked = ranker.rank(hybrid)
@@ -253,7 +255,7 @@ def test_rows_within_are_looked_up_again_when_their_numbers_change_under_a_quest
 
     def inside(state):
         segments.append(len(index.segments))
-        return np.array([index.row_of(f"c{row}") for row in range(100, ROWS, 2)])
+        return index.rows_of([f"c{row}" for row in range(0, ROWS, 2)])
 
     found = Ranker(index, inside).rank(State(q="a dog", lasso=LASSO))
     assert segments[0] == 2

@@ -13,17 +13,17 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ui.asking.confidence import Background, Confidence
 from ui.asking.ordering import by_column, first_rows
 from ui.asking.question import asked_part, asks, order_of, question
 from ui.state import DEPTH, PAGE_SIZE, State
 from vidsearch import Index
+from vidsearch.answers.likely import Meaning
 from vidsearch.answers.page import hit_of
 from vidsearch.answers.videos import numbered, sources_of
 from vidsearch.corpus import Rows
 from vidsearch.errors import QueryError, VidsearchError
 from vidsearch.query import Vector
-from vidsearch.results import Certificate, Hit
+from vidsearch.results import Certificate, Confidence, Hit
 from vidsearch.selection import Selection
 
 KEPT = 64  # rankings: 160 kB each at most
@@ -46,7 +46,7 @@ class Ranking:
         timings_ms: milliseconds by stage.
         skipped: damaged segments that were left out, a line each.
         parts: where nothing passes, how many rows each part of the filter passes alone.
-        confidence: whether the best clip is better than chance; None where more than sentences is asked with, or no vectors were compared.
+        meaning: what the cosines mean; None where no vectors were compared.
     """
 
     rows: Rows
@@ -58,7 +58,12 @@ class Ranking:
     timings_ms: dict[str, float]
     skipped: tuple[str, ...]
     parts: tuple[tuple[str, int], ...] = ()
-    confidence: Confidence | None = None
+    meaning: Meaning | None = None
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """Whether the best clip is more than chance; None where more than sentences is asked with, or the index does not know."""
+        return None if self.meaning is None else self.meaning.confidence
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,15 @@ class Card:
     Attributes:
         row: its number.
         hit: what is written in it; its rank is that by score, its score 0 where nothing is asked.
-        percentile: share of the index's clips that are less like the question, 0 to 1; None where no vectors were compared.
+        percentile: share of the index's clips that are less like the question, 0 to 1; None where that is not known.
+        probability: how likely it is what is asked for; likewise.
         members: with `group`, how many of the ranked clips are of its source video; else 1.
     """
 
     row: int
     hit: Hit
     percentile: float | None
+    probability: float | None
     members: int
 
 
@@ -96,10 +103,11 @@ class Page:
 
 
 class Score(NamedTuple):
-    """How a clip answers the question: its score, and the share of the index's clips that score lower."""
+    """How a clip answers the question: its score, the share of the index's clips that score lower, and how likely it is right."""
 
     score: float
-    percentile: float | None
+    percentile: float | None = None
+    probability: float | None = None
 
 
 class Ranker:
@@ -117,7 +125,6 @@ class Ranker:
 
     def __init__(self, index: Index, inside: Callable[[State], Rows | None] = lambda state: None) -> None:
         self.index, self.inside = index, inside
-        self._background = Background(index)
         self._kept: OrderedDict[object, Ranking] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -127,7 +134,6 @@ class Ranker:
         A model that is not here is passed over; the question that needs it says so.
         """
         with suppress(VidsearchError):
-            self._background.jumbled  # noqa: B018 - outside the lock: it takes longest
             self.page(State(q="a person"))
 
     def rank(self, state: State) -> Ranking:
@@ -178,10 +184,6 @@ class Ranker:
 
     def _asked(self, state: State) -> Ranking:
         answer = self.index.answer(question(state, self.inside(state)), DEPTH)
-        sentences_alone = not (state.like or state.upload or ((state.up or state.down) and state.pull))
-        confidence = None
-        if sentences_alone and answer.vector is not None and answer.cosines is not None:
-            confidence = self._background.confidence(answer.vector, float(answer.cosines.max()))
         return Ranking(
             answer.rows,
             answer.scores,
@@ -192,7 +194,7 @@ class Ranker:
             answer.timings_ms,
             answer.skipped,
             answer.parts,
-            confidence,
+            answer.meaning,
         )
 
     def _browsed(self, state: State) -> Ranking:
@@ -234,15 +236,11 @@ class Ranker:
     def _cards(self, ranking: Ranking, places: Rows, members: Rows) -> tuple[Card, ...]:
         rows = ranking.rows[places]
         scores = np.zeros(len(rows), np.float32) if ranking.scores is None else ranking.scores[places]
-        percentiles = self._percentiles(ranking, None if ranking.cosines is None else ranking.cosines[places])
         hits = [hit_of(int(place) + 1, score, row) for place, score, row in zip(places, scores, self.index.take(rows), strict=True)]
-        shares = [None] * len(rows) if percentiles is None else percentiles.tolist()
-        return tuple(Card(*card) for card in zip(rows.tolist(), hits, shares, members.tolist(), strict=True))
-
-    def _percentiles(self, ranking: Ranking, cosines: Scores | None) -> Scores | None:
-        if cosines is None or ranking.vector is None:
-            return None
-        return self._background.percentiles(ranking.vector, cosines)
+        said = _said(ranking, places)
+        return tuple(
+            Card(row, hit, *means, number) for row, hit, means, number in zip(rows.tolist(), hits, said, members.tolist(), strict=True)
+        )
 
     def _score_of(self, state: State, clip_id: str) -> Score | None:
         if not asks(state):
@@ -250,11 +248,19 @@ class Ranker:
         ranking, row = self._ranked(state), self.index.row_of(clip_id)
         place = np.flatnonzero(ranking.rows == row)
         if len(place) and ranking.scores is not None:
-            score = float(ranking.scores[place[0]])
-            percentiles = self._percentiles(ranking, None if ranking.cosines is None else ranking.cosines[place])
-        elif state.mode == "vectors" and ranking.vector is not None:
+            return Score(float(ranking.scores[place[0]]), *_said(ranking, place)[0])
+        if state.mode == "vectors" and ranking.vector is not None:
             cosine = self.index.vectors_of([row]) @ ranking.vector
-            score, percentiles = float(cosine[0]), self._percentiles(ranking, cosine)
-        else:
-            return None
-        return Score(score, None if percentiles is None else float(percentiles[0]))
+            return Score(float(cosine[0]), *_meant(ranking, cosine)[0])
+        return None
+
+
+def _said(ranking: Ranking, places: Rows) -> list[tuple[float | None, float | None]]:
+    """Return percentile and probability of some of the ranking's clips."""
+    return [(None, None)] * len(places) if ranking.cosines is None else _meant(ranking, ranking.cosines[places])
+
+
+def _meant(ranking: Ranking, cosines: Scores) -> list[tuple[float | None, float | None]]:
+    if ranking.meaning is None:
+        return [(None, None)] * len(cosines)
+    return list(zip(ranking.meaning.percentiles(cosines), ranking.meaning.probabilities(cosines), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from ui.markup.parts import button, clock, icon, poster_url
@@ -12,18 +13,19 @@ from ui.markup.results import fact_rows, percentile, source_times, thumbs
 from ui.state import State
 from vidsearch.playback.media import Playback
 from vidsearch.results import Hit
+from vidsearch.tables import percent
 
 CONTROLS = (("back", "One frame back (,)"), ("play", "Play or pause (space)"), ("forward", "One frame on (.)"), ("loop", "Loop"))
 
 
-def player(state: State, hit: Hit, playback: Playback, neighbours: Sequence[Hit], share: float | None) -> str:
+def player(state: State, hit: Hit, playback: Playback, neighbours: Sequence[Hit], scored: bool) -> str:
     """Return the panel; page.js drives the video by its data attributes."""
     close = button("Close the player (Esc)", {"kind": "close"}, drawn="close", classes="vs-tool")
     caption = f'<p class="vs-said" dir="auto">{escape(hit.caption)}</p>' if hit.caption else '<p class="vs-said is-missing">No caption</p>'
     return (
         f'<section class="vs-player" aria-label="Player" data-playing="{escape(hit.clip_id)}">'
         f'<header><h2 class="vs-name" title="{escape(hit.video)}">{escape(hit.video)}</h2>{close}</header>'
-        f"{_screen(hit, playback)}{caption}{_actions(state, hit)}{_neighbours(hit, neighbours)}{_facts(hit, share)}</section>"
+        f"{_screen(hit, playback)}{caption}{_actions(state, hit)}{_neighbours(hit, neighbours)}{_facts(hit, scored)}</section>"
     )
 
 
@@ -81,7 +83,11 @@ def _neighbours(hit: Hit, neighbours: Sequence[Hit]) -> str:
     return f'<h3>In the same video</h3><div class="vs-strip">{"".join(shown)}</div>'
 
 
-def _facts(hit: Hit, share: float | None) -> str:
-    values = {"score": hit.score, "rank": percentile(share)} if share is not None else {}
+def _facts(hit: Hit, scored: bool) -> str:
+    values: dict[str, Any] = {"score": hit.score} if scored else {}
+    if hit.percentile is not None:
+        values["rank"] = percentile(hit.percentile)
+    if hit.probability is not None:
+        values["likely"] = percent(hit.probability)
     core = {"clip_id": hit.clip_id, "video": hit.video, "start_s": hit.start_s, "end_s": hit.end_s}
     return f'<h3>All that is known</h3><table class="vs-table"><tbody>{fact_rows({**values, **core, **hit.metadata})}</tbody></table>'

@@ -8,7 +8,8 @@ from typing import Any
 from ui.asking.ranking import Card, Page
 from ui.markup.parts import button, clock, icon, number, plural, poster_url
 from ui.state import PAGE_SIZE, State
-from vidsearch.results import Hit
+from vidsearch.results import Confidence, Hit, in_hundred
+from vidsearch.tables import percent
 
 SAID = ("language", "type")  # of a clip, below its caption
 NEARBY_PAGES = 2
@@ -38,10 +39,15 @@ def _verdict(page: Page) -> str:
     if sure is None or sure.confident:
         return ""
     return (
-        '<p class="vs-doubt" role="status"><b>No confident match.</b> '
-        f"The best clip scores {sure.best:.3f}; words thrown together at random reach {sure.floor:.3f} here. "
+        f'<p class="vs-doubt" role="status"><b>No confident match.</b> The best clip scores {sure.best:.3f}, {_chance(sure)}. '
         "What follows is the nearest there is.</p>"
     )
+
+
+def _chance(sure: Confidence) -> str:
+    if sure.basis == "background":
+        return f"more than words thrown together at random do in {in_hundred(sure.probability)} cases"
+    return f"which is right in about {in_hundred(sure.probability)} such cases here"
 
 
 def _card(state: State, card: Card, *, scored: bool) -> str:
@@ -66,7 +72,12 @@ def _score(card: Card) -> str:
         if card.percentile is None
         else f'<span class="vs-rank" title="Share of all clips that score lower">{percentile(card.percentile)}</span>'
     )
-    return f'<span class="vs-score" title="How near the clip is to the question">{card.hit.score:.3f}</span>{rank}'
+    right = (
+        ""
+        if card.probability is None
+        else f'<span class="vs-tag" title="How likely it is what is asked for">{percent(card.probability)} likely</span>'
+    )
+    return f'<span class="vs-score" title="How near the clip is to the question">{card.hit.score:.3f}</span>{rank}{right}'
 
 
 def percentile(share: float) -> str:

@@ -14,47 +14,55 @@ from vidsearch.likelihood import Likelihood
 from vidsearch.query import Query, Vector
 from vidsearch.results import Confidence, Hit
 
+Cosines = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True, eq=False)
 class Meaning:
-    """What the cosines of one sentence mean in one index.
+    """What the cosines of one question mean in one index.
 
     Attributes:
-        likelihood: of the index.
-        vector: (dim,) float32, the sentence.
+        likelihood: of the index; None where it does not know, or the question is not of sentences alone.
+        vector: (dim,) float32, the question.
         size_bytes: length of the sentence.
         falling: (m,) float32, cosines that are known, highest first, m above 0.
         floor: all from this one on are known; -inf where all are.
         matching, rows: clips that were searched, and those of the index.
     """
 
-    likelihood: Likelihood
+    likelihood: Likelihood | None
     vector: Vector
     size_bytes: int
-    falling: npt.NDArray[np.float32]
+    falling: Cosines
     floor: float
     matching: int
     rows: int
 
     @property
-    def best(self) -> float:
-        return float(self.falling[0])
+    def confidence(self) -> Confidence | None:
+        if self.likelihood is None:
+            return None
+        return self.likelihood.confidence(self.vector, float(self.falling[0]), self.size_bytes)
 
-    @property
-    def confidence(self) -> Confidence:
-        return self.likelihood.confidence(self.vector, self.best, self.size_bytes)
+    def percentiles(self, cosines: Cosines) -> list[float | None]:
+        """Return about which share of the index's clips each of some cosines (n,) beats.
 
-    def of(self, cosines: npt.NDArray[np.float32]) -> tuple[list[float], list[float]]:
-        """Return percentiles and probabilities of some cosines (n,).
-
-        Where every clip was searched, the rank is the percentile; with a filter it only bounds what is estimated from the background.
+        Where every clip was searched its rank says it; with a filter that only bounds what is estimated from the background.
         """
-        rises = self.likelihood.rises(self.vector, cosines)
-        probabilities = self.likelihood.probabilities(rises, cosines >= self.falling[0], self.size_bytes)
         before = np.searchsorted(-self.falling, -cosines)
         most = (self.rows - 1 - before) / self.rows
         least = np.where(cosines >= self.floor, self.matching - 1 - before, 0) / self.rows
-        return np.clip(self.likelihood.percentiles(rises), least, most).tolist(), probabilities.tolist()
+        if self.likelihood is not None:
+            about = self.likelihood.percentiles(self.likelihood.rises(self.vector, cosines))
+            return [float(share) for share in np.clip(about, least, most)]
+        return [share if known else None for share, known in zip(most.tolist(), (least == most).tolist(), strict=True)]
+
+    def probabilities(self, cosines: Cosines) -> list[float | None]:
+        """Return how likely clips of some cosines (n,) are what is asked for."""
+        if self.likelihood is None:
+            return [None] * len(cosines)
+        rises = self.likelihood.rises(self.vector, cosines)
+        return [float(share) for share in self.likelihood.probabilities(rises, cosines >= self.falling[0], self.size_bytes)]
 
     def told(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
         """Return hits with percentile and probability; those of one video, with it, where their scores are cosines."""
@@ -66,15 +74,15 @@ class Meaning:
                 probability=probability,
                 group=hit.group and (self.told(hit.group) if hit.cosine is None else hit.group),
             )
-            for hit, percentile, probability in zip(hits, *self.of(cosines), strict=True)
+            for hit, percentile, probability in zip(hits, self.percentiles(cosines), self.probabilities(cosines), strict=True)
         )
 
 
 def meaning(corpus: Corpus, query: Query, vectors: Vector, stream: Stream) -> Meaning | None:
-    """Return what the cosines of an answer mean; None where it is not known.
+    """Return what the cosines of an answer mean; None where there are none, and for chains, whose scores are sums.
 
-    Sentences alone are judged, further and excluded ones too, though the curves were fitted on single ones; a chain, an example or a
-    thumb makes a question whose cosines lie elsewhere.
+    How likely a clip is right is said of sentences alone, further and excluded ones too, though the curves were fitted on single ones; an
+    example or a thumb makes a question whose cosines lie elsewhere.
 
     Args:
         corpus: what was asked.
@@ -82,12 +90,11 @@ def meaning(corpus: Corpus, query: Query, vectors: Vector, stream: Stream) -> Me
         vectors: (stages, dim) float32, what it was asked with.
         stream: its ranking, read as far as it was needed.
     """
-    likelihood = corpus.likelihood
+    if stream.last is None or not len(stream.cosines) or query.then:
+        return None
     moved = bool(query.up or query.down) and (query.rocchio.beta > 0 or query.rocchio.gamma > 0)
-    if likelihood is None or stream.last is None or not len(stream.cosines) or query.then:
-        return None
-    if not query.texts or query.like or query.vector is not None or moved:
-        return None
-    size_bytes = max(len(text.encode()) for text, _ in query.texts)
+    sentences_alone = query.texts and not (query.like or query.vector is not None or moved)
+    size_bytes = max((len(text.encode()) for text, _ in query.texts), default=0)
     falling = -np.sort(-stream.cosines)
-    return Meaning(likelihood, vectors[0], size_bytes, falling, stream.last.floor, stream.limit, len(corpus))
+    known = corpus.likelihood if sentences_alone else None
+    return Meaning(known, vectors[0], size_bytes, falling, stream.last.floor, stream.limit, len(corpus))

@@ -28,7 +28,7 @@ from vidsearch.errors import UsageError
 STRATA = 6
 LEAST_SPREAD = 0.1
 LEAST_SHARE = 0.1  # of the labels that an even split would give a stratum
-DRAWS = 20_000
+DRAWS = 4000
 TAIL = 0.025
 
 Floats = npt.NDArray[np.float64]
