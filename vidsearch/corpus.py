@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vidsearch.calibration import Calibration
+from vidsearch.calibration import Calibration, Settings
 from vidsearch.config import Space
 from vidsearch.errors import DamagedSegmentError, IndexCorruptError, PartialIndexError, QueryError, UsageError
 from vidsearch.indexes.base import VectorIndex
@@ -253,16 +253,18 @@ class Corpus:
         planned = self._plan(chosen, matching, depth, recall=recall, exact=exact)
         if planned.kind == "none":
             return [self._ranked(Found(np.zeros(0, np.int64), np.zeros(0, np.float32)), planned, matching) for _ in queries]
+        found = self._find(queries, depth, chosen, planned.settings)
+        return [self._ranked(one, planned, matching) for one in found]
+
+    def _find(self, queries: Vectors, depth: int, selections: Sequence[Selection], settings: Settings | None) -> list[Found]:
+        """Compare codes, or score every row where there are no settings for that; what is found is checked."""
         parts = [
-            Part(segment.vectors, selection, int(first), None if planned.settings is None else self.index_of(number))
-            for number, (segment, selection, first) in enumerate(zip(self.segments, chosen, self.offsets, strict=False))
+            Part(segment.vectors, selection, int(first), None if settings is None else self.index_of(number))
+            for number, (segment, selection, first) in enumerate(zip(self.segments, selections, self.offsets, strict=False))
         ]
-        if planned.settings is None:
-            ranked = by_score(parts, queries, depth, kernels=self._trained)
-        else:
-            ranked = by_codes(parts, queries, depth, planned.settings)
-        self._check_rows(np.concatenate([found.rows for found in ranked]))
-        return [self._ranked(found, planned, matching) for found in ranked]
+        found = by_score(parts, queries, depth, kernels=self._trained) if settings is None else by_codes(parts, queries, depth, settings)
+        self._check_rows(np.concatenate([one.rows for one in found]))
+        return found
 
     def _check_rows(self, rows: Rows) -> None:
         """Compare the checksums of some rows' vectors, before anything is answered with them."""

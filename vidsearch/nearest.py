@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vidsearch.calibration import NEAR, Estimate, Settings
 from vidsearch.indexes._exact import Ranker, rank_with_kernel, rank_with_numpy, scan
-from vidsearch.indexes.base import Candidates, Ids, Queries, Scores, VectorIndex, Vectors
+from vidsearch.indexes.base import Best, Candidates, Ids, Queries, Scores, VectorIndex, Vectors
 from vidsearch.selection import Selection
 
 GATHERED_ROWS = 50_000  # from there on a matrix product over widened rows is no slower than scoring rows one by one
@@ -31,6 +32,28 @@ class Part:
     selection: Selection
     first: int
     index: VectorIndex | None = None
+
+    @property
+    def codes(self) -> VectorIndex:
+        """Its index, where that is known to be there."""
+        if self.index is None:
+            raise TypeError("a part that is scored whole has no codes")
+        return self.index
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where the codes are compared.
+
+    Attributes:
+        lists: for each query the inverted lists to visit, nearest first.
+        estimates: for each query the setting that was used.
+        kept: candidates to keep for each query.
+    """
+
+    lists: tuple[Ids, ...]
+    estimates: tuple[Estimate, ...]
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +97,7 @@ def by_score(parts: Sequence[Part], queries: Queries, depth: int, *, kernels: bo
         for query, (scores, rows) in enumerate(best):
             found[query].append((scores, rows + part.first))
     scored = sum(part.selection.count for part in parts)
-    return [Found(*_best(merged, depth), scored=scored) for merged in found]
+    return [Found(*merge_best(merged, depth), scored=scored) for merged in found]
 
 
 def by_codes(parts: Sequence[Part], queries: Queries, depth: int, settings: Settings) -> list[Found]:
@@ -82,50 +105,72 @@ def by_codes(parts: Sequence[Part], queries: Queries, depth: int, settings: Sett
 
     The lists to visit are chosen once for all segments: the nearest, until they hold the wanted share of the rows that pass.
     """
-    asked = [part for part in parts if part.selection.count]
-    shared = [part for part in asked if part.index is not None and not part.index.exact]
-    alone = [part for part in asked if part.index is None or part.index.exact]
+    shared, alone = by_kind(parts)
     if not len(queries):
         return []
-    candidates, estimates = _probe(shared, queries, depth, settings) if shared else (Candidates.empty(len(queries), 1), [])
+    choice, candidates = None, Candidates.empty(len(queries), 1)
+    if shared:
+        prepared = shared[0].codes.prepare(queries)
+        choice = choose(shared, prepared, depth, settings)
+        candidates = collect(shared, prepared, choice)
     found = []
     for number, query in enumerate(queries):
         rows = candidates.of(number)
-        held = [*_rescored(shared, rows, query, depth)]
-        for part in alone:
-            scores, ids = scan(query[None], part.vectors, depth, part.selection, rank=rank_with_kernel)[0]
-            held.append((scores, ids + part.first))
+        held = [*_rescored(shared, rows, query, depth), *scan_all(alone, query, depth)]
         scored = len(rows) + sum(part.selection.count for part in alone)
-        codes = candidates.compared // len(queries)
-        estimate = estimates[number] if estimates else None
-        found.append(Found(*_best(held, depth), lists=int(candidates.lists[number]), codes=codes, scored=scored, estimate=estimate))
+        found.append(found_by(choice, number, held, depth, codes=candidates.compared // len(queries), scored=scored))
     return found
 
 
-def _probe(parts: Sequence[Part], queries: Queries, depth: int, settings: Settings) -> tuple[Candidates, list[Estimate]]:
-    """Return what the codes find for each query, and the setting that was used for it."""
+def by_kind(parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
+    """Return the parts of which rows pass: those whose codes are compared together, and those of which every row is scored."""
+    asked = [part for part in parts if part.selection.count]
+    shared = [part for part in asked if part.index is not None and not part.index.exact]
+    return shared, [part for part in asked if part.index is None or part.index.exact]
+
+
+def choose(parts: Sequence[Part], prepared: Any, depth: int, settings: Settings) -> Choice:
+    """Return which lists are visited; neither vectors nor codes are read for that."""
     from vidsearch.indexes._kernels import choose_lists, concentration  # compiled code is loaded by the first index that has codes
 
-    indexes = [part.index for part in parts if part.index is not None]
-    prepared = indexes[0].prepare(queries)
-    counts = [index.counts(part.selection) for index, part in zip(indexes, parts, strict=True)]
+    counts = [part.codes.counts(part.selection) for part in parts]
     held = counts[0] if len(counts) == 1 else np.sum(counts, axis=0)
     passing = int(held.sum())
     filtered = any(not part.selection.everything for part in parts)
-    sizes = np.sum([index.sizes for index in indexes], axis=0) if filtered else held
+    sizes = np.sum([part.codes.sizes for part in parts], axis=0) if filtered else held
     visits, estimates = [], []
-    for order in indexes[0].nearest_lists(prepared):
+    for order in parts[0].codes.nearest_lists(prepared):
         estimate = settings.at(concentration(order, held, sizes, NEAR)) if filtered else settings.plain
         share = max(estimate.share, 1.5 * depth / passing)  # the lists visited must hold enough rows
         visits.append(choose_lists(order, held, min(1.0, share) * passing))
         estimates.append(estimate)
     kept = max(depth, *(estimate.depth for estimate in estimates))
-    candidates = Candidates.empty(len(queries), kept)
-    candidates.lists[:] = [len(chosen) for chosen in visits]
-    share = max(estimate.share for estimate in estimates)
-    for index, part in zip(indexes, parts, strict=True):
-        index.collect(prepared, visits, part.selection, share=share, depth=kept, first=part.first, into=candidates)
-    return candidates, estimates
+    return Choice(tuple(visits), tuple(estimates), kept)
+
+
+def collect(parts: Sequence[Part], prepared: Any, choice: Choice) -> Candidates:
+    """Return the best rows of the lists visited, by their codes."""
+    candidates = Candidates.empty(len(choice.lists), choice.kept)
+    candidates.lists[:] = [len(chosen) for chosen in choice.lists]
+    share = max(estimate.share for estimate in choice.estimates)
+    for part in parts:
+        part.codes.collect(prepared, choice.lists, part.selection, share=share, depth=choice.kept, first=part.first, into=candidates)
+    return candidates
+
+
+def scan_all(parts: Sequence[Part], query: npt.NDArray[np.float32], depth: int) -> Iterable[Best]:
+    """Yield the best rows of each part for one query, every row that passes scored."""
+    for part in parts:
+        scores, ids = scan(query[None], part.vectors, depth, part.selection, rank=rank_with_kernel)[0]
+        yield scores, ids + part.first
+
+
+def found_by(choice: Choice | None, query: int, held: Sequence[Best], depth: int, *, codes: int, scored: int) -> Found:
+    """Return what was found for one query in parts that are sorted each."""
+    rows, scores = merge_best(held, depth)
+    if choice is None:
+        return Found(rows, scores, codes=codes, scored=scored)
+    return Found(rows, scores, len(choice.lists[query]), codes, scored, choice.estimates[query])
 
 
 def _rescored(parts: Sequence[Part], rows: Ids, query: npt.NDArray[np.float32], depth: int) -> Iterable[tuple[Scores, Ids]]:
@@ -136,8 +181,8 @@ def _rescored(parts: Sequence[Part], rows: Ids, query: npt.NDArray[np.float32], 
             yield scores, ids + part.first
 
 
-def _best(found: Sequence[tuple[Scores, Ids]], depth: int) -> tuple[Ids, Scores]:
-    """Merge parts that are sorted each."""
+def merge_best(found: Sequence[Best], depth: int) -> tuple[Ids, Scores]:
+    """Merge parts that are sorted each, by score and then by row number; returns rows and scores."""
     if len(found) == 1:
         scores, rows = found[0]
         return rows, scores
