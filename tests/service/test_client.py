@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +24,9 @@ from vidsearch import Index
 from vidsearch._client_calls import Call, _parts, check_address, check_token
 from vidsearch._client_http import KINDS
 from vidsearch._query_parts import Media
-from vidsearch.errors import BusyError, DeadlineError, QueryError, ServiceError, UsageError
+from vidsearch.curate.recipe import Subset
+from vidsearch.curate.recipe import export as write_export
+from vidsearch.errors import BusyError, DeadlineError, FilterError, QueryError, ServiceError, UsageError
 from vidsearch.query import Query
 from vidsearch.service.failures import _KINDS
 from vidsearch.service.limits import Limits
@@ -275,6 +279,76 @@ def test_a_video_is_written_whole_to_a_file_that_was_not_there(tmp_path):
         with pytest.raises(UsageError, match="is there already"):
             remote.media("whole", tmp_path / "copy.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.mp4", "index", "whole.mp4"]
+
+
+def test_clips_are_counted_as_on_this_machine(url, index):
+    with vidsearch.connect(url, token=TOKEN) as remote:
+        for where in (None, "language = 'en'", "language = 'en' and aesthetic > 10"):
+            assert remote.count(where=where) == index.count(where=where)
+        assert remote.count("a dog", mode="keywords", where="language = 'en'") == index.count(
+            "a dog", mode="keywords", where="language = 'en'"
+        )
+        for asked in (remote, index):
+            with pytest.raises(QueryError, match="a score needs a text"):
+                asked.count(min_score=0.2)
+            with pytest.raises(FilterError, match="unknown column"):
+                asked.count(where="nothing > 1")
+
+
+def test_values_are_counted(url):
+    languages = Counter(row["language"] for row in TABLE if (row["aesthetic"] or 0) > 4)
+    with vidsearch.connect(url, token=TOKEN) as remote:
+        (facet,) = remote.facets(where="aesthetic > 4", columns=["language"])
+        assert {value["value"]: value["count"] for value in facet["values"]} == languages
+        (facet,) = remote.facets(Query(vector=VECTOR, where="aesthetic > 4"), columns=["language"])
+        assert {value["value"]: value["count"] for value in facet["values"]} == languages
+        assert {facet["column"] for facet in remote.facets()} >= {"language", "aesthetic"}
+        with pytest.raises(QueryError, match="unknown column 'nothing'"):
+            remote.facets(columns=["nothing"])
+        with pytest.raises(QueryError, match="give one of query and where"):
+            remote.facets(Query(vector=VECTOR), where="aesthetic > 4")
+
+
+SUBSETS = {
+    "all": Subset(),
+    "a filter": Subset(where="language = 'en'"),
+    "nothing": Subset(where="aesthetic > 99"),
+    "some ids": Subset(ids=("c3", "nobody", "c1")),
+    "a sample": Subset(sample=7, seed=3),
+    "the best": Subset(Query(vector=VECTOR, where="language = 'en'"), top=5),
+}
+
+
+@pytest.mark.parametrize("name", SUBSETS)
+def test_an_export_is_the_one_that_this_machine_writes(url, index, tmp_path, name):
+    write_export(index, SUBSETS[name], tmp_path / "local.jsonl", "jsonl")
+    expected = [json.loads(line) for line in (tmp_path / "local.jsonl").read_text().splitlines()]
+    with vidsearch.connect(url, token=TOKEN) as remote:
+        assert list(remote.rows(SUBSETS[name])) == expected
+        saved = remote.export(SUBSETS[name], tmp_path / "remote.parquet")
+        assert [row["clip_id"] for row in pq.read_table(saved).to_pylist()] == [row["clip_id"] for row in expected]
+
+    async def all_of() -> list[Any]:
+        async with vidsearch.connect_async(url, token=TOKEN) as remote:
+            await remote.export(SUBSETS[name], tmp_path / "remote.ids", "ids")
+            return [row async for row in remote.rows(SUBSETS[name])]
+
+    assert asyncio.run(all_of()) == expected
+    assert (tmp_path / "remote.ids").read_text().split() == [row["clip_id"] for row in expected]
+
+
+def test_an_export_that_cannot_be_made_leaves_no_file(url, tmp_path):
+    with vidsearch.connect(url, token=TOKEN) as remote:
+        for subset, form, kind, message in (
+            (Subset(where="nothing > 1"), "csv", FilterError, "unknown column"),
+            (Subset(), "webdataset", UsageError, "unknown format 'webdataset'; choose from parquet, csv, jsonl, ids"),
+            (Subset(Query(like=(Media(Path("x.jpg")),)), top=3), "ids", QueryError, "is a file of this machine"),
+        ):
+            with pytest.raises(kind, match=message):
+                remote.export(subset, tmp_path / "out", form)
+        with pytest.raises(FilterError, match="unknown column"):
+            next(remote.rows(Subset(where="nothing > 1")))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fifty_questions_at_once_have_their_own_answers(url, index):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from vidsearch import __version__
+from vidsearch.service.description import describe_itself
 from vidsearch.service.failures import add_failures
 from vidsearch.service.gate import Gate
 from vidsearch.service.metrics import Measured
@@ -53,6 +54,7 @@ def build_application(service: Service, *, furnish: Furnish | None = None) -> Fa
     for router in routers:
         application.include_router(router)
     refuse_unknown(application, routers)
+    describe_itself(application)
     application.add_middleware(Measured, metrics=service.metrics)
     add_failures(application, said=service.said)
     if furnish is not None:

@@ -55,8 +55,13 @@ _CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_request", 4
 _SAID = {
     400: "It cannot be asked so.",
     401: "The token is missing or wrong.",
+    403: "The page of another site asks.",
+    408: "It did not come in time.",
     413: "Too large.",
+    415: "Send application/json.",
+    421: "The service is not asked by that name.",
     429: "Busy; ask again.",
+    501: "Something is not installed there.",
     503: "Not now.",
     504: "Too late.",
 }

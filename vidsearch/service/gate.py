@@ -13,6 +13,7 @@ import html
 import ipaddress
 import json
 import logging
+import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -38,6 +39,8 @@ autocomplete="current-password"></label><button>Open</button></form><p role="ale
 
 
 log = logging.getLogger(__name__)
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/]+))(?::[0-9]*)?")  # RFC 9110, 7.2
 
 
 class _Refused(Exception):
@@ -80,12 +83,14 @@ class Gate:
         if scope["type"] != "http":  # nothing here speaks over web sockets
             await send({"type": "websocket.close", "code": 1008})
             return
+        login = self._token is not None and scope["path"] == LOGIN
+        limit = LOGIN_BYTES if login else self._larger.get(scope["path"], self._body_bytes)
         said = _Said(send)
-        limited = _Limited(receive, scope, self._larger.get(scope["path"], self._body_bytes), self._body_s, said)
+        limited = _Limited(receive, scope, limit, self._body_s, said)
         try:
             self._check_names(scope)
             limited.check()
-            if self._token is not None and scope["path"] == LOGIN:
+            if login:
                 await self._log_in(scope, limited, said)
             elif self._may_pass(scope):
                 await self._application(scope, limited, said)
@@ -202,11 +207,9 @@ class _Limited:
 
 
 def _host_name(said: str) -> str:
-    """Return the name in a Host header, without the port."""
-    said = said.strip().lower()
-    if said.startswith("["):
-        return said.partition("]")[0].removeprefix("[")
-    return said.rpartition(":")[0] if ":" in said else said
+    """Return the name in a Host header, without the port; "" where it is none."""
+    found = _HOST.fullmatch(said.strip().lower())
+    return (found[1] or found[2]) if found else ""
 
 
 def _is_address(host: str) -> bool:

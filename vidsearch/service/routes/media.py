@@ -89,7 +89,8 @@ def clip_media_routes(current: Callable[[], Media]) -> APIRouter:
     cutters = ThreadPoolExecutor(CUTTERS, thread_name_prefix="clip-cut")
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="clip-read")
 
-    @router.api_route("/{clip_id:path}/media", methods=["GET", "HEAD"], responses=MEDIA)
+    @router.head("/{clip_id:path}/media", include_in_schema=False)
+    @router.get("/{clip_id:path}/media", responses=MEDIA, response_class=StreamingResponse)
     async def media(request: Request, clip_id: str) -> Response:
         """Send the clip as a file that players play; ranges are answered."""
         found = await _found(cutters, clip_id, lambda name: current().clip(name), _failure)
