@@ -119,11 +119,11 @@ class Likelihood:
             best: (n,) whether the clip is the nearest of those that were searched.
             size_bytes: length of the sentence.
         """
-        weights = self._weights(size_bytes)
-        mixed = sum(
-            weight * np.where(best, kind.best.at(rises), kind.others.at(rises)) for weight, kind in zip(weights, self.kinds, strict=True)
-        )
-        return np.asarray(mixed, dtype=np.float64)
+        mixed = np.zeros(len(rises))
+        for weight, kind in zip(self._weights(size_bytes), self.kinds, strict=True):
+            if weight:
+                mixed += weight * np.where(best, kind.best.at(rises), kind.others.at(rises))
+        return mixed
 
     def factors(self, size_bytes: int) -> tuple[float, float]:
         """Return the ends of the interval of a sum of probabilities, as factors of it."""
