@@ -104,13 +104,20 @@ def index(
     from indexer.sources import find_sources
     from vidsearch.encoders import load_encoder
     from vidsearch.registry import plugin
+    from vidsearch.storage.address import address_of, is_remote
 
     share_cores()
     part, done_by = _check_executor(executor, address=address, shard=shard, job_clips=job_clips), plugin("indexer.executors", executor)
+    if is_remote(shards) and out is None:
+        raise UsageError(f"{address_of(shards)}: where is the index to go? Give --out FOLDER, or --out s3://BUCKET/PATH")
     root = out or (shards.parent if shards.is_file() else shards) / "index"
+    far = root if is_remote(root) else None
+    if far is not None:
+        root = copy_of(far, alone=executor == "local" and part is None)
     most = None if max_quarantine is None else parse_share(max_quarantine)
     parse_split(split)  # fail before the model is loaded
-    find_sources(shards, metadata=metadata, videos=videos)
+    if not (is_remote(shards) or (videos is not None and is_remote(videos))):
+        find_sources(shards, metadata=metadata, videos=videos)
     if model is None:
         model, made_with, why = choose_model(root)
         preset = preset or made_with
@@ -139,7 +146,22 @@ def index(
     encoder = load_encoder(model, device=here, precision=precision if here == device else "auto", preset=preset)
     with shown() as report, _interruptible():
         summary = done_by.build(order, encoder, report) if part is None else build_shard(order, part, encoder, report)
-    _finish(summary, root, part)
+    _finish(summary, root, part, far)
+
+
+def copy_of(far: Path, *, alone: bool) -> Path:
+    """Return the folder in which an index for object storage is built here, with what is there already."""
+    from vidsearch.errors import NotAnIndexError
+    from vidsearch.settings import read_settings
+    from vidsearch.storage.address import address_of, fetch, folder_of
+
+    if not alone:
+        raise UsageError(f"--out {address_of(far)}: parts and clusters write to a disk that all share; upload the index when it is whole")
+    cache = read_settings().cache
+    try:
+        return fetch(far, cache)
+    except NotAnIndexError:
+        return folder_of(far, cache)
 
 
 def _check_executor(executor: str, *, address: str | None, shard: str | None, job_clips: int | None) -> Shard | None:
@@ -207,7 +229,7 @@ def _index_vectors(
     _finish(summary, root)
 
 
-def _finish(summary: Summary, root: Path, part: Shard | None = None) -> None:
+def _finish(summary: Summary, root: Path, part: Shard | None = None, far: Path | None = None) -> None:
     if part is None:
         print_summary(summary, root)
     else:
@@ -216,6 +238,11 @@ def _finish(summary: Summary, root: Path, part: Shard | None = None) -> None:
     if summary.interrupted:
         typer.echo("interrupted; what is counted above is kept, and the same command goes on from there", err=True)
         sys.exit(EXIT_INTERRUPTED)
+    if far is not None:
+        from vidsearch.storage.address import address_of
+        from vidsearch.storage.bucket import upload
+
+        typer.echo(f"{upload(root, far) / 1e6:,.1f} MB uploaded to {address_of(far)}")
 
 
 def share_cores() -> None:

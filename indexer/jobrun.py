@@ -21,6 +21,8 @@ import pyarrow as pa
 from indexer.captions import embed_captions
 from indexer.jobs import FRESH, WAY, Way, file_state, jobs_of
 from indexer.known import KnownBad, KnownRows
+from indexer.media import Media
+from indexer.mirror import Mirror
 from indexer.part import Part
 from indexer.plan import WorkList
 from indexer.plans import Plan
@@ -31,8 +33,10 @@ from indexer.workers import DecodePool
 from vidsearch.encoders.base import Encoder
 from vidsearch.engine import open_index
 from vidsearch.errors import SpaceMismatchError
+from vidsearch.settings import read_settings
 from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage.address import folder_of
 from vidsearch.storage.handed_in import Mark, begin_attempt, end_attempt, job_name, mark_ready
 from vidsearch.storage.quarantine import RETRY
 from vidsearch.storage.segment import find_written, open_segment
@@ -74,6 +78,10 @@ class JobRunner:
             )
         self._root, self._plan, self._encoder, self._run_name, self._decoder = root, plan, encoder, run, decoder
         self._progress, self._by = progress, f"{socket.gethostname()}:{os.getpid()}"
+        self._videos, self._media = plan.videos, Media()
+        if plan.origin:
+            self._videos = folder_of(plan.origin, read_settings().cache)
+            self._media = Mirror(plan.origin, self._videos)
         self._pool = DecodePool(encoder.preset, workers=workers, decoder=decoder)
 
     def __enter__(self) -> JobRunner:
@@ -105,10 +113,11 @@ class JobRunner:
             part,
             self._encoder,
             summary,
-            videos=self._plan.videos,
+            videos=self._videos,
             decoder=self._decoder,
             are_fresh=lambda video, ids: known().are_fresh(video, ids),
             progress=self._progress,
+            media=self._media,
         )
         ways = rows[WAY].to_numpy()
         summary.planned = int(np.count_nonzero((ways == Way.DECODE) | (ways == Way.EMBED_CAPTION)))
@@ -131,7 +140,7 @@ class JobRunner:
         index = open_index(self._root)
         known, bad = KnownRows(self._root), KnownBad((s.quarantine() for s in index.segments), index.manifest.settings.get(RETRY) or ())
         known.see(index.manifest)
-        return WorkList(rows=known, bad=bad, videos=self._plan.videos, scratch=self._root / files.STAGING)
+        return WorkList(rows=known, bad=bad, videos=self._videos, scratch=self._root / files.STAGING)
 
     def _condemned(self, rows: pa.Table, summary: Summary) -> Part:
         """Return the clips of a job that nobody survives, quarantined."""
@@ -142,7 +151,7 @@ class JobRunner:
         entry = {"reason": CRASHED, "detail": detail, "attempts": CRASHES, "decoder": self._decoder, "seen_at": datetime.now(UTC)}
         for row in rows.select(["clip_id", "video", "start_s", "end_s", FRESH, WAY]).to_pylist():
             fresh, cut = row.pop(FRESH), row.pop(WAY) == Way.CUT
-            size, mtime = file_state(self._plan.videos / row["video"])  # until that changes they are left alone
+            size, mtime = file_state(self._videos / row["video"])  # until that changes they are left alone
             part.skip({**row, **entry, "size_bytes": size, "mtime_ns": mtime}, planned=fresh and not cut, unplanned=fresh and cut)
         summary.failed = summary.planned = rows.num_rows
         summary.skipped[CRASHED] += rows.num_rows

@@ -15,13 +15,12 @@ from indexer.commits import Commits
 from indexer.fold import fold
 from indexer.jobs import Way
 from indexer.known import KnownBad, KnownRows
-from indexer.opening import Progress, name_of, open_or_create, read_work
+from indexer.opening import Progress, name_of, open_or_create, open_sources, read_work
 from indexer.plan import WorkList
 from indexer.ready import commit_ready, without_plans
 from indexer.room import ensure_room
 from indexer.run import Run
 from indexer.shots import parse_split
-from indexer.sources import find_sources
 from indexer.summary import Summary
 from indexer.workers import DecodePool
 from vidsearch.encoders.base import Encoder
@@ -56,7 +55,7 @@ def build(
         build("clips/", "shards/index", encoder=vidsearch.load_encoder("ViCLIP-L-14.safetensors"))
 
     Args:
-        source: a folder with video files, with archives of them, or with rows and the clips they name.
+        source: a folder with video files, with archives of them, or with rows and the clips they name; or its address, `s3://…`.
         out: the index folder; made if it is not there.
         encoder: makes the vectors; an index takes those of one model and preset only.
         metadata: the file of rows, when it is not found in `source`.
@@ -82,7 +81,7 @@ def build(
     if max_quarantine is not None and not 0 <= max_quarantine <= 1:
         raise UsageError(f"max_quarantine {max_quarantine!r} must be a share from 0 to 1, such as 0.05")
     cut = parse_split(split).kind != "none"
-    sources = find_sources(Path(source), metadata=metadata, videos=videos)
+    sources, media = open_sources(source, metadata=metadata, videos=videos)
     ensure_room(root)
     index = open_or_create(root, encoder)
     if commit_ready(root):  # what other processes have done and nobody has committed
@@ -106,6 +105,7 @@ def build(
             decoder=decoder,
             are_fresh=work.are_fresh,
             progress=progress,
+            media=media,
             max_quarantine=max_quarantine,
         )
         try:

@@ -61,7 +61,7 @@ class Plan:
 
     Attributes:
         name, source: of the plan, and of the input as the ledger names it.
-        videos: the folder of the video files.
+        videos, origin: the folder of the video files, and the address of what it stands for, "" where it stands for itself.
         sizes: of each of its files, (clips, videos still to be cut) of each job.
         known: segments that were there when it was made: no clip that was fresh then has a row in them.
     """
@@ -69,6 +69,7 @@ class Plan:
     name: str
     source: str
     videos: Path
+    origin: str
     asked: Asked
     sizes: tuple[tuple[tuple[int, int], ...], ...]
     known: frozenset[str]
@@ -127,6 +128,7 @@ def read_plan(root: Path, name: str) -> Plan:
             name=values["name"],
             source=values["source"],
             videos=Path(values["videos"]),
+            origin=values["origin"],
             asked=Asked(**values["asked"]),
             sizes=tuple(tuple((clips, uncut) for clips, uncut in part) for part in values["sizes"]),
             known=frozenset(values["known"]),
@@ -161,7 +163,8 @@ def _make(
         sizes = tuple(_write_part(folder / _part_name(number), rows, most) for number, rows in enumerate(work.rows(*Way)))
     if not sizes:
         return None
-    plan = Plan(name, source, sources.videos.resolve(), asked, sizes, frozenset(segment.uuid for segment in index.segments))
+    there = frozenset(segment.uuid for segment in index.segments)
+    plan = Plan(name, source, sources.videos.resolve(), sources.origin, asked, sizes, there)
     files.write(folder / "PLAN.json", seal.dumps(_to_json(plan)))
     files.sync_folder(folder)
     return plan, work.fresh
@@ -174,6 +177,7 @@ def _to_json(plan: Plan) -> dict[str, Any]:
         "name": plan.name,
         "source": plan.source,
         "videos": str(plan.videos),
+        "origin": plan.origin,
         "asked": asked,
         "sizes": sizes,
         "known": sorted(plan.known),

@@ -18,6 +18,7 @@ import pyarrow as pa
 from indexer.decoded import ClipFailure, ClipPixels, JobDone, Result, VideoJob
 from indexer.jobs import Clip, Job, bad_rows_in, file_state
 from indexer.known import TRANSIENT
+from indexer.media import Media
 from indexer.part import Sink
 from indexer.readers.base import clip_id, clip_key
 from indexer.rows import EMBEDDED_FROM, SHOT, SHOTS, clips_table
@@ -50,6 +51,7 @@ class Run:
         commits: takes what is done.
         videos: the folder they lie in.
         are_fresh: asked with a video and the ids of its shots: None for one that need not be indexed, else `Clip.fresh`.
+        media: brings the videos there.
         max_quarantine: the share of the clips tried that may fail before the run ends with QuarantineLimitError.
     """
 
@@ -63,8 +65,10 @@ class Run:
         decoder: str,
         are_fresh: Callable[[str, Sequence[str]], Sequence[bool | None]],
         progress: Callable[[Summary], None],
+        media: Media | None = None,
         max_quarantine: float | None = None,
     ) -> None:
+        self._media = media or Media()
         self.commits, self.encoder, self.summary, self.progress = commits, encoder, summary, progress
         self.videos, self.decoder, self._are_fresh, self._max_quarantine = videos, decoder, are_fresh, max_quarantine
         preset = encoder.preset
@@ -94,7 +98,7 @@ class Run:
         self.progress(self.summary)
 
     def _video_jobs(self, jobs: Iterable[Job], split: str | None) -> Iterator[VideoJob]:
-        for number, job in enumerate(jobs):
+        for number, job in enumerate(self._media.ahead(jobs)):
             self._open[number] = _Open(job, set(range(len(job.clips))))
             path = self.videos / job.video
             if job.uncut is None:
@@ -147,6 +151,7 @@ class Run:
             self._fail(replace(uncut, planned=False), done.reason, done.detail, attempts=done.attempts)
         elif uncut is not None and opened.failed + len(opened.left) * bool(done.reason) == len(clips):  # no row will tell of it
             self._note(replace(uncut, planned=False), "DECODE_ERROR", f"none of its {len(clips)} shots can be had")
+        self._media.release(opened.job.video)
 
     def _flush_if_idle(self) -> None:
         """Nothing came for a moment: do not keep an encoder that has nothing to do waiting for a full batch."""

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from indexer.executors.base import Order
 from indexer.jobrun import JobRunner
-from indexer.opening import Progress, open_or_create
+from indexer.opening import Progress, open_or_create, open_sources
 from indexer.plans import Plan, open_plan
 from indexer.room import ensure_room
 from indexer.run import check_limit
-from indexer.sources import find_sources
 from indexer.summary import Summary
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import UsageError
@@ -54,7 +53,7 @@ def build_shard(order: Order, shard: Shard, encoder: Encoder, progress: Progress
     """
     started = time.monotonic()
     root = order.out
-    sources = find_sources(order.source, metadata=order.metadata, videos=order.videos)
+    sources, _ = open_sources(order.source, metadata=order.metadata, videos=order.videos)
     ensure_room(root)
     open_or_create(root, encoder)
     summary = Summary()

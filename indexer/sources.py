@@ -19,11 +19,15 @@ ROWS_FOLDER = "metadata"
 
 @dataclass(frozen=True)
 class Sources:
-    """Files to read (none: the videos themselves are the clips), their reader, and the folder of the videos."""
+    """Files to read (none: the videos themselves are the clips), their reader, and the folder of the videos.
+
+    `origin` is the address of what that folder stands for, "" where it stands for itself.
+    """
 
     reader: ModuleType
     files: tuple[Path, ...]
     videos: Path
+    origin: str = ""
 
     def list_videos(self) -> Iterable[str]:
         return list_videos(self.videos)

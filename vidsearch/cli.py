@@ -203,7 +203,7 @@ def _fail(message: str, code: int) -> NoReturn:
 @contextmanager
 def opened(place: str | None, model: str | None, *, strict: bool = False) -> Iterator[Index | RemoteIndex]:
     """Open what `--index` names, a folder or the address of a service, for as long as a block lasts."""
-    if place is not None and "://" in place:
+    if place is not None and "://" in place and not place.startswith(("s3://", "gs://")):
         from vidsearch.client import connect
 
         if model is not None or strict:

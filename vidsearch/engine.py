@@ -16,7 +16,9 @@ from vidsearch.encoders import load_text_encoder
 from vidsearch.errors import IndexCorruptError, QueryError
 from vidsearch.query import Mode, Query, Vector
 from vidsearch.results import Count, Hits
+from vidsearch.settings import read_settings
 from vidsearch.storage import manifest as manifests
+from vidsearch.storage.address import fetch, is_remote
 
 if TYPE_CHECKING:
     from vidsearch.curate.prevalence import Estimate
@@ -45,7 +47,9 @@ def open_index(path: str | Path, *, model: str | Path | None = None, strict: boo
 
 
 def find_root(path: str | Path) -> Path:
-    """Return the index folder that a path means: itself, or the folder `index` in it."""
+    """Return the index folder that a path means: itself, the folder `index` in it, or what was fetched from an address such as `s3://…`."""
+    if is_remote(path):
+        return fetch(path, read_settings().cache)
     root = Path(path)
     return root / "index" if not manifests.exists(root) and manifests.exists(root / "index") else root
 

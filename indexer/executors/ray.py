@@ -30,19 +30,19 @@ from indexer.closing import count_all, folding
 from indexer.executors.base import Order
 from indexer.fold import fold
 from indexer.jobrun import JobRunner
-from indexer.opening import Progress, open_or_create
+from indexer.opening import Progress, open_or_create, open_sources
 from indexer.plans import Plan, open_plan, read_plan
 from indexer.ready import commit_ready, open_work
 from indexer.room import ensure_room
 from indexer.run import check_limit
 from indexer.shards import after_job
-from indexer.sources import find_sources
 from indexer.summary import Summary
 from vidsearch.encoders import load_encoder
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import IndexCorruptError, InputNotFoundError, UsageError, VidsearchError
 from vidsearch.extras import require
 from vidsearch.storage import files
+from vidsearch.storage.address import is_remote
 
 COMMIT_EVERY_S = 60.0
 STORE_BYTES = 128 << 20  # of a Ray started here: what passes through it is job numbers
@@ -55,7 +55,7 @@ ENVIRONMENT = {
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 log = logging.getLogger(__name__)
@@ -81,18 +81,18 @@ def build(order: Order, encoder: Encoder, progress: Progress) -> Summary:
     started = time.monotonic()
     order = replace(
         order,
-        source=order.source.resolve(),
+        source=order.source if is_remote(order.source) else order.source.resolve(),
         out=order.out.resolve(),
         metadata=order.metadata and order.metadata.resolve(),
-        videos=order.videos and order.videos.resolve(),
+        videos=order.videos if order.videos is None or is_remote(order.videos) else order.videos.resolve(),
         model=str(Path(order.model).resolve()) if Path(order.model).is_file() else order.model,
     )
     root = order.out
-    sources = find_sources(order.source, metadata=order.metadata, videos=order.videos)
+    sources, _ = open_sources(order.source, metadata=order.metadata, videos=order.videos)
     ensure_room(root)
     with _connected(order.address) as ray:
         open_or_create(root, encoder)
-        _check_nodes(ray, root, sources.videos)
+        _check_nodes(ray, root, root if sources.origin else sources.videos)
         commit_ready(root)
         summary = Summary()
         try:
@@ -134,6 +134,7 @@ def _results(ray: Any, order: Order, plan: Plan, numbers: list[int]) -> Iterator
     if not numbers:
         return
     data = require("ray.data")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # what concerns us comes back from the jobs
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -245,9 +246,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         with suppress(Exception):
             ray.shutdown()
         where = "Ray cannot be started here" if address is None else f"no Ray cluster can be joined at {address}"
-        raise UsageError(f"{where}: {_first_line(error)}; `ray start --head` starts one, its own --address says where") from error
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        raise UsageError(f"{where}: {_why(error)}") from error
     try:
         yield ray
     finally:
@@ -326,6 +325,14 @@ def _judge(seen: dict[str, Any], root: Path, videos: Path, nonce: str) -> None:
         raise InputNotFoundError(f"node {seen['host']} does not see the videos at {videos}; all nodes read them under the same path")
 
 
-def _first_line(error: Exception) -> str:
+def _why(error: BaseException) -> str:
+    """Say in one line why there is no connection; Ray's own first line does not tell of a token that is missing."""
+    told = f"{error} {error.__cause__}"
+    if "InvalidAuthToken" in told or "AuthenticationError" in told:
+        return "the cluster asks for its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, as on its nodes"
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -109,6 +109,11 @@ class Segment:
                 self._checked.add(name)
 
     @property
+    def digests(self) -> dict[str, Digest]:
+        """What each of its files must hold, by name."""
+        return dict(self._digests)
+
+    @property
     def file_names(self) -> tuple[str, ...]:
         """The names of all its files."""
         return tuple(sorted(self._digests))
