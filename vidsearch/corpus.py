@@ -122,7 +122,14 @@ class Corpus:
         """Go on without a segment that turned out to be damaged; row numbers change. With `strict`, raises PartialIndexError."""
         damaged = self.segments[number].uuid
         self._skip(next(reference for reference in self.manifest.segments if reference.uuid == damaged), error)
-        self._set_segments([pair for place, pair in enumerate(zip(self.segments, self.alive, strict=True)) if place != number])
+        self.keep_segments([place for place in range(len(self.segments)) if place != number])
+
+    def keep_segments(self, numbers: Sequence[int]) -> None:
+        """Go on with these segments alone, in their order; row numbers change."""
+        loaded, templates = self._loaded, self._templates
+        self._set_segments([(self.segments[number], self.alive[number]) for number in numbers])
+        self._loaded |= {place: loaded[number] for place, number in enumerate(numbers) if number in loaded}
+        self._templates |= templates
         for name in ("schema", "_parsed", "_trained", "_code_bytes"):
             self.__dict__.pop(name, None)
 

@@ -19,7 +19,7 @@ from vidsearch.service.limits import Limits
 from vidsearch.service.metrics import Metrics
 from vidsearch.service.querylog import QueryLog
 from vidsearch.service.questions import is_costly
-from vidsearch.service.versions import ServedIndex, Versions
+from vidsearch.service.versions import Open, ServedIndex, Versions
 from vidsearch.settings import read_settings
 from vidsearch.wire import hits_to_json
 
@@ -37,6 +37,7 @@ class Service:
         media_root: folder of the videos; beside the index without it.
         limits: what one client may ask.
         log: where questions are written down; nowhere without it.
+        opened: opens a version of the index; in this process alone without it.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Service:
         media_root: Path | None = None,
         limits: Limits | None = None,
         log: QueryLog | None = None,
+        opened: Open = ServedIndex,
     ) -> None:
         self.limits = limits or Limits()
         self.metrics = Metrics()
-        self.versions = Versions(path, model=model, strict=strict, taken_up=self._taken_up)
+        self.versions = Versions(path, model=model, strict=strict, taken_up=self._taken_up, opened=opened)
         self.media_root = (media_root or self.versions.root.parent).resolve()
         self._media = Media(self.index, self.media_root, read_settings().cache / "media")
         self._lanes = {costly: _Lane(self) for costly in (False, True)}
@@ -179,4 +181,8 @@ class _Lane:
         if copy is None or copy[0] is not source:
             copy = source, source.own()  # kept for the next, since it has opened keywords
             self._copy = copy if source is self._service.index else None
-        return self._service.asked(copy[1], queries)
+        try:
+            return self._service.asked(copy[1], queries)
+        finally:
+            if not copy[1].lasting:
+                self._copy = None

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from vidsearch.answers import cursor as cursors
 from vidsearch.engine import Index, find_root
@@ -25,7 +25,13 @@ log = logging.getLogger(__name__)
 
 
 class ServedIndex(Index):
-    """A version of an index."""
+    """A version of an index.
+
+    Attributes:
+        lasting: whether another question may be asked of it; not where something is left out that may be back at once.
+    """
+
+    lasting = True
 
     def __init__(self, root: Path, sentences: Sentences, *, strict: bool = False) -> None:
         super().__init__(root, strict=strict)
@@ -62,6 +68,12 @@ class ServedIndex(Index):
         return self._sentences.encode(self.space, texts)
 
 
+class Open(Protocol):
+    """Opens the newest version of an index."""
+
+    def __call__(self, root: Path, sentences: Sentences, /, *, strict: bool = False) -> ServedIndex: ...
+
+
 class Versions:
     """The version of an index that is asked, renewed in the background.
 
@@ -69,6 +81,7 @@ class Versions:
 
     Args:
         taken_up: called after each change of what is served.
+        opened: opens a version: a folder, what encodes sentences, and whether damage is an error.
 
     Attributes:
         root: of the index.
@@ -77,13 +90,19 @@ class Versions:
     """
 
     def __init__(
-        self, path: Path, *, model: str | None = None, strict: bool = False, taken_up: Callable[[ServedIndex], None] = lambda index: None
+        self,
+        path: Path,
+        *,
+        model: str | None = None,
+        strict: bool = False,
+        taken_up: Callable[[ServedIndex], None] = lambda index: None,
+        opened: Open = ServedIndex,
     ) -> None:
-        self.root, self._strict, self._taken_up = find_root(path), strict, taken_up
+        self.root, self._strict, self._taken_up, self._open = find_root(path), strict, taken_up, opened
         self.sentences = Sentences(model)
         self.regressed = ""
         self._lock = threading.Lock()
-        self._index = ServedIndex(self.root, self.sentences, strict=strict)
+        self._index = self._open(self.root, self.sentences, strict=strict)
         self._index.check()  # hashes what questions read, before one waits for it
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -96,7 +115,8 @@ class Versions:
     def learn(self, asked: ServedIndex) -> None:
         """Serve from now on what is left of this version, if a copy of it has found damage."""
         with self._lock:
-            if asked.manifest.version == self._index.manifest.version and len(asked.segments) < len(self._index.segments):
+            same = asked.manifest.version == self._index.manifest.version
+            if asked.lasting and same and len(asked.segments) < len(self._index.segments):
                 self._take_up(asked.own())
                 log.warning("a segment is damaged and left out: %s", asked.skipped[-1])
 
@@ -110,7 +130,7 @@ class Versions:
         try:
             if max(manifests.versions(self.root), default=0) <= self._index.manifest.version:
                 return
-            index = ServedIndex(self.root, self.sentences, strict=self._strict)
+            index = self._open(self.root, self.sentences, strict=self._strict)
             index.inherit(self._index)
         except (VidsearchError, OSError) as error:
             if str(error) != self.regressed:
