@@ -126,10 +126,11 @@ class Likelihood:
         return mixed
 
     def factors(self, size_bytes: int) -> tuple[float, float]:
-        """Return the ends of the interval of a sum of probabilities, as factors of it."""
-        weights = self._weights(size_bytes)
-        ends = [sum(weight * math.log(kind.factors[end]) for weight, kind in zip(weights, self.kinds, strict=True)) for end in (0, 1)]
-        return math.exp(ends[0]), math.exp(ends[1])
+        """Return the ends of the interval of a sum of probabilities, as factors of it: the wider ones of both kinds between them."""
+        lows, highs = zip(
+            *(kind.factors for weight, kind in zip(self._weights(size_bytes), self.kinds, strict=True) if weight), strict=True
+        )
+        return min(lows), max(highs)
 
     def confidence(self, vector: npt.NDArray[np.float32], best: float, size_bytes: int) -> Confidence:
         """Return what the nearest clip's cosine says about a sentence."""

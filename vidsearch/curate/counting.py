@@ -24,8 +24,8 @@ def sum_probabilities(
     """Return how many clips show what a sentence says, as the captions of the index let expect.
 
     The interval is that of one more sentence like its captions, or like phrases of them, between the two by its length: it holds for such
-    sentences on average over them, and is wide, since short phrases are said of few clips or of many. A filter that prefers what is asked
-    for, or avoids it, is not in it. Reads every vector that passes once; memory stays flat.
+    sentences on average over them, and is wide, since short phrases are said of few clips or of many. It begins at 0 where there is no
+    confident match. A filter that prefers what is asked for, or avoids it, is not in it. Reads every vector that passes once; memory stays flat.
 
     Raises:
         QueryError: the index knows nothing of the kind.
@@ -45,6 +45,8 @@ def sum_probabilities(
         asked = likelihood.probabilities(np.full(2, highest), np.array([True, False]), size_bytes)
         total += float(asked[0] - asked[1])
     low, high = (min(searched, max(0.0, (total + 0.5) * factor - 0.5)) for factor in likelihood.factors(size_bytes))
+    if highest <= likelihood.floor:
+        low = 0.0  # whatever was learnt from has a right clip, and cannot tell how few sentences without one seem to have
     total = min(max(total, 0.0), searched)
     return Estimate(total, min(low, total), max(high, total), "captions", searched)
 
