@@ -21,6 +21,7 @@ class Settings:
         hub_offline: never ask the hub.
         cache: folder of what can be made again: cuts of videos, measured clips; need not exist.
         token: what a service wants to be told by its clients, or None.
+        store_token: the same for a vector store that clips are exported to.
     """
 
     models: Path
@@ -29,10 +30,11 @@ class Settings:
     hub_offline: bool = False
     cache: Path = field(default_factory=lambda: _folder("", "."))
     token: str | None = field(default=None, repr=False)
+    store_token: str | None = field(default=None, repr=False)
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read VIDSEARCH_MODELS, _CACHE, _INDEX and _TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE; an empty variable counts as unset."""
+    """Read VIDSEARCH_MODELS, _CACHE, _INDEX, _TOKEN and _STORE_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE; an empty variable counts as unset."""
     environ = os.environ if environ is None else environ
     index = environ.get("VIDSEARCH_INDEX")
     return Settings(
@@ -40,6 +42,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         cache=_folder(environ.get("VIDSEARCH_CACHE", ""), "."),
         index=Path(index).expanduser() if index else None,
         token=environ.get("VIDSEARCH_TOKEN") or None,
+        store_token=environ.get("VIDSEARCH_STORE_TOKEN") or None,
         hub_endpoint=(environ.get("HF_ENDPOINT") or HUB_ENDPOINT).rstrip("/"),
         hub_offline=environ.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on"),
     )

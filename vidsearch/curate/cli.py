@@ -48,9 +48,15 @@ class DiffFormat(StrEnum):
 
 
 def export(
-    out: OutOption,
+    out: Annotated[str, typer.Option("-o", "--out", help="The file to write, which must not be there yet; with --to, the store's place.")],
     text: Annotated[list[str] | None, typer.Argument(help="What the clips show. Without it: all that pass the filter, in order.")] = None,
-    form: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.parquet,
+    form: Annotated[ExportFormat | None, typer.Option("--format", help="Of the file. [default: parquet]")] = None,
+    store: Annotated[
+        str | None, typer.Option("--to", help="A vector store in place of a file, at --out: qdrant, lancedb or milvus.")
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option("--collection", help="Of the vector store; it must not be there yet. [default: clips]")
+    ] = None,
     index: IndexOption = None,
     where: WhereOption = None,
     top: Annotated[int | None, typer.Option("--top", help="So many of the best.")] = None,
@@ -67,7 +73,7 @@ def export(
     media_root: MediaOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Write a whole subset to a file, with a recipe to make it again."""
+    """Write a whole subset to a file, with a recipe to make it again, or to a vector store."""
     from vidsearch.curate.recipe import Subset
     from vidsearch.query_cli import Asked
 
@@ -79,7 +85,15 @@ def export(
     else:
         query = None
     subset = Subset(query, where if query is None else None, top, sample, seed)
-    _tell(_export(open_corpus(index, model), subset, out, form.value, media_root), out)
+    if store is not None:
+        if form is not None or media_root is not None:
+            raise UsageError("--format and --media-root are for files; a vector store takes all columns")
+        _export_to_store(open_corpus(index, model), subset, store, out, collection or "clips")
+        return
+    if collection is not None:
+        raise UsageError("--collection names one of a vector store; say which store with --to")
+    path = Path(out)
+    _tell(_export(open_corpus(index, model), subset, path, (form or ExportFormat.parquet).value, media_root), path)
 
 
 def replay(
@@ -201,6 +215,14 @@ def _export(index: Index, subset: Subset, out: Path, form: str, media_root: Path
         raise UsageError(f"--media-root {media_root} must be a folder, and goes with --format webdataset")
     done, _ = write_export(index, subset, out, form, media_root=media_root)
     return done
+
+
+def _export_to_store(index: Index, subset: Subset, store: str, place: str, collection: str) -> None:
+    from vidsearch.curate.store_export import export_to_store
+    from vidsearch.settings import read_settings
+
+    done = export_to_store(index, subset, store, place, collection=collection, token=read_settings().store_token)
+    typer.echo(f"{done.rows:,} clips written to collection {collection} of {place}; ask it with the inner product (dot)", err=True)
 
 
 def _tell(done: Exported, out: Path) -> None:

@@ -1,0 +1,1 @@
+"""Vector stores that clips can be exported to, a file each: `write(batches, target)`, see `base`."""
