@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -15,6 +15,9 @@ from vidsearch.errors import QueryError, ServiceError, UsageError, VidsearchErro
 from vidsearch.query import Query
 from vidsearch.results import Count, Hits
 from vidsearch.wire import hits_from_json
+
+if TYPE_CHECKING:
+    from vidsearch.curate.recipe import Subset
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -125,16 +128,14 @@ class Calls:
         return hits_from_json((yield Call("/v1/similar", {"clip_id": clip_id, **said})))
 
     def count(self, query: Query | None, where: str | None) -> Steps[Count]:
-        counted = yield Call("/v1/count", {"question": None if query is None else _body(query), "where": where})
+        counted = yield Call("/v1/count", _which(query, where))
         return Count(counted["rows"], counted["exact"])
 
     def facets(self, query: Query | None, where: str | None, columns: Sequence[str] | None) -> Steps[list[Json]]:
-        body = {
-            "question": None if query is None else _body(query),
-            "where": where,
-            "columns": None if columns is None else list(columns),
-        }
-        found: list[Json] = (yield Call("/v1/facets", body))["facets"]
+        if query is not None and where is not None:
+            raise QueryError("a question has its filter in itself: give one of query and where")
+        named = {} if columns is None else {"columns": list(columns)}
+        found: list[Json] = (yield Call("/v1/facets", _which(query, where) | named))["facets"]
         return found
 
     def clip(self, clip_id: str) -> Steps[Json]:
@@ -165,9 +166,19 @@ def clip_path(clip_id: str) -> str:
     return f"/v1/clips/{quote(clip_id, safe='', errors='replace')}"
 
 
-def export_call(subset: Json, form: str) -> Call:
-    """Return the request for an export; a subset as `Subset.to_json` writes it."""
-    return Call("/v1/export", {**subset, "format": form})
+def export_call(subset: Subset, form: str) -> Call:
+    """Return the request for an export."""
+    said = {name: value for name, value in subset.to_json().items() if name != "query"}
+    if subset.query is not None:
+        said["query"] = {name: value for name, value in _body(subset.query).items() if name != "k"}
+    return Call("/v1/export", {**said, "format": form})
+
+
+def _which(query: Query | None, where: str | None) -> Json:
+    """Return which clips are meant: a question's, which has its own filter, or a filter's, or all."""
+    if query is not None:
+        return {"question": _body(query)}
+    return {} if where is None else {"where": where}
 
 
 def _body(query: Query) -> Json:
