@@ -5,6 +5,7 @@ A job counts once, whoever did it and however often, and the index does not tell
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,16 +15,23 @@ from indexer.books import Before, Finished, joined
 from indexer.known import KnownRows
 from indexer.plans import Plan, read_plan
 from indexer.rows import EMBEDDED_FROM
+from vidsearch.errors import IndexCorruptError
+from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
-from vidsearch.storage.handed_in import Mark, OpenPlan, forget, in_order, job_name, open_plans, read_marks, with_plans
+from vidsearch.storage.handed_in import READY, Mark, OpenPlan, forget, in_order, job_name, open_plans, read_marks, with_plans
 from vidsearch.storage.ledger import Ledger
 from vidsearch.storage.manifest import Manifest
-from vidsearch.storage.segment import open_segment
+from vidsearch.storage.segment import drop, open_segment
+
+log = logging.getLogger(__name__)
 
 
 def commit_ready(root: Path) -> int:
-    """Commit the jobs that are ready and return how many those were; safe to call at any time, by several processes at once."""
-    marks = read_marks(root)
+    """Commit the jobs that are ready and return how many those were; safe to call at any time, by several processes at once.
+
+    A job whose segment is damaged is forgotten, so that it is done again.
+    """
+    marks = [mark for mark in read_marks(root) if _is_whole(root, mark)]
     committed: list[Mark] = []
 
     def change(manifest: Manifest) -> Manifest:
@@ -48,6 +56,20 @@ def commit_ready(root: Path) -> int:
         manifests.commit(root, change)
         forget(root, forgotten)  # only now: what a crash leaves is known to be done by its number
     return len(committed)
+
+
+def _is_whole(root: Path, mark: Mark) -> bool:
+    """Whether every byte of a job's segment is what was written, perhaps on another machine; one that is not is removed."""
+    try:
+        open_segment(root, mark.segment, verify="full")
+    except IndexCorruptError as error:
+        named = {reference.uuid for reference in manifests.read(root).segments}
+        if mark.job not in named and files.is_there(root / READY / f"{mark.job}.json"):  # else another process has committed it
+            log.warning("%s; its job is done again", error)
+            forget(root, [mark.job])
+            drop(root, mark.job)
+        return False
+    return True
 
 
 def give_up(root: Path) -> None:
@@ -83,7 +105,6 @@ def _with_jobs(root: Path, manifest: Manifest, plan: Plan, plans: dict[str, Open
     before = Before(root, manifest, foreign=foreign, rows=KnownRows(root))
     for mark in marks:
         segment = open_segment(root, mark.segment)
-        segment.check(segment.file_names)  # it may have been written on another machine
         books: dict[str, Any] = segment.info["books"]
         names = ["clip_id", EMBEDDED_FROM] if segment.rows else ["clip_id"]
         rows = partial(segment.read_columns, names)
