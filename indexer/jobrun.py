@@ -37,7 +37,7 @@ from vidsearch.settings import read_settings
 from vidsearch.storage import files
 from vidsearch.storage import manifest as manifests
 from vidsearch.storage.address import folder_of
-from vidsearch.storage.handed_in import Mark, begin_attempt, end_attempt, job_name, mark_ready
+from vidsearch.storage.handed_in import Mark, begin_attempt, crashes, end_attempt, job_name, mark_ready
 from vidsearch.storage.quarantine import RETRY
 from vidsearch.storage.segment import find_written, open_segment
 
@@ -98,9 +98,10 @@ class JobRunner:
         if written is None:
             ensure_room(self._root)
             rows, summary = self._plan.read(self._root, number), Summary()
-            if begin_attempt(self._root, name, self._run_name, by=self._by) >= CRASHES:
+            if crashes(self._root, name, self._run_name) >= CRASHES:
                 part = self._condemned(rows, summary)
             else:
+                begin_attempt(self._root, name, self._run_name, by=self._by)
                 part = self._done(rows, name, summary)
             written = part.write_named(self._root, name, dim=self._encoder.dim, info={"summary": summary.to_json()})
         mark_ready(self._root, Mark(name, self._plan.name, number, written))

@@ -105,17 +105,18 @@ def forget(root: Path, jobs: Iterable[str]) -> None:
         files.remove(root / ATTEMPTS / job)
 
 
-def begin_attempt(root: Path, job: str, run: str, *, by: str) -> int:
-    """Note that a run begins a job, and return how often it has begun it before and did not come to an end.
-
-    A process that dies leaves its line, which is how the next one knows; `by` says for a person which process it was.
-    """
+def crashes(root: Path, job: str, run: str) -> int:
+    """Return how often a run has begun a job and did not come to an end: a process that dies leaves its line."""
     path = root / ATTEMPTS / job
     lines = files.read(path).decode(errors="replace").splitlines() if files.is_there(path) else []
-    files.make_folder(root / ATTEMPTS)
-    files.append(path, f"begun {run} {by}\n".encode())
     begun, ended = (sum(line.startswith(f"{word} {run} ") for line in lines) for word in ("begun", "ended"))
     return begun - ended
+
+
+def begin_attempt(root: Path, job: str, run: str, *, by: str) -> None:
+    """Note that a run begins a job; `by` says for a person which process does."""
+    files.make_folder(root / ATTEMPTS)
+    files.append(root / ATTEMPTS / job, f"begun {run} {by}\n".encode())
 
 
 def end_attempt(root: Path, job: str, run: str, *, by: str) -> None:
