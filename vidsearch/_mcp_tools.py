@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from vidsearch.client import RemoteIndex
@@ -79,10 +78,15 @@ class Tool:
 
 
 class Tools:
-    """The tools of one index, here or behind a service. For one thread."""
+    """The tools of one index, here or behind a service. For one thread.
 
-    def __init__(self, index: Index | RemoteIndex) -> None:
-        self._index = index
+    Args:
+        current: gives the index to ask, which may be a newer version each time.
+    """
+
+    def __init__(self, current: Callable[[], Index | RemoteIndex]) -> None:
+        self._current = current
+        self._known: tuple[int, Json] | None = None  # a version and its columns, which take long to read
 
     def call(self, name: str, arguments: Json) -> Json:
         """Return a tool's answer, ready for JSON.
@@ -103,37 +107,39 @@ class Tools:
         return self._answer({"like": [_name(arguments)], **{name: value for name, value in arguments.items() if name != "clip_id"}})
 
     def get_clip(self, arguments: Json) -> Json:
-        name = _name(arguments)
-        columns = self._index.clip(name) if isinstance(self._index, RemoteIndex) else self._row(self._index, name)
-        return {"clip": plain(columns)}
+        name, index = _name(arguments), self._current()
+        return {"clip": plain(index.clip(name) if isinstance(index, RemoteIndex) else _row(index, name))}
 
     def filter_schema(self, arguments: Json) -> Json:
         del arguments
-        return self._schema
-
-    @cached_property
-    def _schema(self) -> Json:
-        if isinstance(self._index, RemoteIndex):
-            described = self._index.info()
-        else:
-            from vidsearch.describe import describe
-
-            described = describe(self._index)
-        return {"syntax": SYNTAX, "clips": described["rows"], "columns": plain(described["columns"])}
+        index = self._current()
+        version = int(index.ready()["index_version"]) if isinstance(index, RemoteIndex) else index.manifest.version
+        if self._known is None or self._known[0] != version:
+            described = _described(index)
+            self._known = version, {"syntax": SYNTAX, "clips": described["rows"], "columns": plain(described["columns"])}
+        return self._known[1]
 
     def _answer(self, values: Json) -> Json:
         query = Query.from_json(values)
         if query.k > MOST:
             raise QueryError(f"k is {query.k}; it must be 1 to {MOST} here; the answer's cursor gives the next page")
-        (hits,) = self._index.ask([query])
+        (hits,) = self._current().ask([query])
         return _told(hits)
 
-    @staticmethod
-    def _row(index: Index, name: str) -> Json:
-        rows: list[Json] = index.answered(lambda: index.take(index.rows_of([name])))
-        if not rows:
-            raise QueryError(f"no clip {name!r:.60}; take an id that an answer names")
-        return rows[0]
+
+def _row(index: Index, name: str) -> Json:
+    rows: list[Json] = index.answered(lambda: index.take(index.rows_of([name])))
+    if not rows:
+        raise QueryError(f"no clip {name!r:.60}; take an id that an answer names")
+    return rows[0]
+
+
+def _described(index: Index | RemoteIndex) -> Json:
+    if isinstance(index, RemoteIndex):
+        return index.info()
+    from vidsearch.describe import describe
+
+    return describe(index)
 
 
 def _told(hits: Hits) -> Json:

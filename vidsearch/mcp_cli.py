@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch.cli import ModelOption, opened
+from vidsearch.cli import ModelOption, default_index, opened
 from vidsearch.extras import require
+
+if TYPE_CHECKING:
+    from vidsearch.engine import Index
 
 
 def mcp(
@@ -20,6 +24,19 @@ def mcp(
     require("mcp")
     from vidsearch._mcp_tools import Tools
     from vidsearch.mcp_server import serve
+    from vidsearch.service.versions import Versions
 
-    with opened(index, model) as found:
-        serve(Tools(found))
+    if index is not None and "://" in index:
+        with opened(index, model) as found:
+            serve(Tools(lambda: found))
+        return
+    versions = Versions(default_index() if index is None else Path(index), model=model)
+
+    def current() -> Index:
+        return versions.index.own()
+
+    versions.watch()  # an assistant may stay for days, and a build commit meanwhile
+    try:
+        serve(Tools(current))
+    finally:
+        versions.close()

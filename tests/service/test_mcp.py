@@ -40,7 +40,8 @@ def remote(index) -> Iterator[RemoteIndex]:
 
 @pytest.fixture(params=["local", "remote"])
 def tools(request, index) -> Tools:
-    return Tools(index if request.param == "local" else request.getfixturevalue("remote"))
+    found = index if request.param == "local" else request.getfixturevalue("remote")
+    return Tools(lambda: found)
 
 
 def spoken(place: Path | str, talk: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -143,6 +144,24 @@ def test_the_schema_of_filters_is_what_info_says(tools, index):
     assert (columns["aesthetic"]["min"], columns["aesthetic"]["max"]) == pytest.approx((min(known), max(known)))
     assert columns["aesthetic"]["nulls"] == len(TABLE) - len(known)
     assert "like" in schema["syntax"]
+
+
+def test_a_new_version_is_seen_while_the_server_runs(tmp_path):
+    root = write_index(tmp_path / "index", VECTORS[:20], TABLE[:20]).root
+
+    async def talk(client: Any) -> tuple[Any, ...]:
+        before = await client.call_tool("filter_schema", {})
+        write_index(root, VECTORS[20:], TABLE[20:])
+        while True:  # looked for every two seconds; `spoken` ends a wait in vain
+            after = await client.call_tool("get_clip", {"clip_id": "c40"})
+            if not after.is_error:
+                return before, after, await client.call_tool("filter_schema", {})
+            await asyncio.sleep(0.05)
+
+    before, after, schema = spoken(root, talk)
+    assert before.structured_content["clips"] == 20
+    assert after.structured_content["clip"]["caption"] == TABLE[40]["caption"]
+    assert schema.structured_content["clips"] == 60
 
 
 def test_pages_go_on_from_the_cursor(tools, index):
