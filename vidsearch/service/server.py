@@ -9,11 +9,12 @@ import socket
 import stat
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import uvicorn
 
 from vidsearch.encoders._blas import hold_one_thread
@@ -25,6 +26,10 @@ from vidsearch.service.listening import listen
 from vidsearch.service.protocol import configured
 from vidsearch.service.querylog import QueryLog
 from vidsearch.service.service import Service
+from vidsearch.service.versions import Open, ServedIndex
+
+if TYPE_CHECKING:
+    from vidsearch.service.cluster.serving import Cluster
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE = "VIDSEARCH_TOKEN"
@@ -48,6 +53,7 @@ def serve(
     page: bool = True,
     log_queries: bool = False,
     limits: Limits | None = None,
+    cluster: Cluster | None = None,
 ) -> None:
     """Serve an index until the process is told to end.
 
@@ -62,6 +68,7 @@ def serve(
         page: serve the page of `vidsearch ui` too, where it is installed.
         log_queries: write what is asked to stderr, as lines of JSON.
         limits: what one client may ask.
+        cluster: has the vectors compared on other machines; in this process without it. The page knows this process alone and is left out.
 
     Raises:
         UsageError: the address cannot be bound, the token cannot be used, or an open address has none.
@@ -76,9 +83,10 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(listen(host, port))
         queries = QueryLog(sys.stderr) if log_queries else None
-        service = Service(path, model=model, strict=strict, media_root=media_root, limits=limits, log=queries)
-        _load_model(service)
-        furnish = _page(stack, path, service, model=model, strict=strict) if page else None
+        opened = ServedIndex if cluster is None else stack.enter_context(_sharded(path, cluster))
+        service = Service(path, model=model, strict=strict, media_root=media_root, limits=limits, log=queries, opened=opened)
+        _warm(service)
+        furnish = _page(stack, path, service, model=model, strict=strict) if page and cluster is None else None
         application = gated(
             build_application(service, furnish=furnish), service, token=token, hosts={*LOOPBACK, *_names(host), *hosts}, larger=LARGER
         )
@@ -136,12 +144,21 @@ def _names(host: str) -> set[str]:
     return set() if host in LOOPBACK else {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
 
 
-def _load_model(service: Service) -> None:
-    """Load the text side before anybody waits for it; where it cannot be, vectors and clips can still be asked with."""
+def _sharded(path: Path, cluster: Cluster) -> AbstractContextManager[Open]:
+    from vidsearch.service.cluster.serving import sharded  # Ray is loaded where a cluster is asked for
+
+    return sharded(path, cluster)
+
+
+def _warm(service: Service) -> None:
+    """Load the text side, codes and compiled code before anybody waits for them; where there is no text side, vectors can be asked with."""
     try:
         service.index.encode_texts(["a first sentence"])
     except Exception as error:
         log.warning("sentences cannot be asked: %s", error)
+    index = service.index.own()
+    index.answered(lambda: index.nearest(np.eye(1, index.space.dim, dtype=np.float32), 10))
+    service.versions.learn(index)
 
 
 def _page(stack: ExitStack, path: Path, service: Service, *, model: str | None, strict: bool) -> Furnish | None:
