@@ -10,30 +10,24 @@ async with vidsearch.connect_async("http://127.0.0.1:8000") as index:
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vidsearch._client_calls import Call, Calls, Steps, advance, check_address, check_token, clip_path, export_call
-from vidsearch._query_parts import sentences
-from vidsearch.asking import Searchable, SearchOptions, question
-from vidsearch.errors import QueryError, UsageError
-from vidsearch.extras import require
+from vidsearch._client_arguments import TIMEOUT_S, checked, counted, known_form, new_file_at
+from vidsearch._client_async import AsyncIndex
+from vidsearch._client_calls import Call, Calls, Steps, advance, clip_path, export_call
+from vidsearch.asking import Searchable
 from vidsearch.query import Mode, Query
 from vidsearch.results import Count, Hits
-from vidsearch.settings import read_settings
 
 if TYPE_CHECKING:
     from vidsearch.curate.recipe import Subset
-    from vidsearch.storage.files import Writer
+
+__all__ = ["AsyncIndex", "RemoteIndex", "connect", "connect_async"]
 
 T = TypeVar("T")
 Json = dict[str, Any]
-
-TIMEOUT_S = 30.0
-FORMATS = ("parquet", "csv", "jsonl", "ids")
 
 
 def connect(url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> RemoteIndex:
@@ -67,7 +61,7 @@ class RemoteIndex(Searchable):
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        self.url, token = _checked(url, token, timeout_s)
+        self.url, token = checked(url, token, timeout_s)
         from vidsearch._client_http import Line
 
         self._line, self._calls = Line(self.url, token=token, timeout_s=timeout_s), Calls()
@@ -112,7 +106,7 @@ class RemoteIndex(Searchable):
         exact: bool = True,
     ) -> Count:
         """Return how many clips pass the filter, and score that much for the text; with mode "keywords", hold a word of it."""
-        return self._finish(self._calls.count(_counted(text, where, min_score, mode, exact), where))
+        return self._finish(self._calls.count(counted(text, where, min_score, mode, exact), where))
 
     def facets(self, query: Query | None = None, *, where: str | None = None, columns: Sequence[str] | None = None) -> list[Json]:
         """Return how values are spread over a filter's clips, or the best of a question; without columns, of those that say most.
@@ -161,10 +155,10 @@ class RemoteIndex(Searchable):
 
     def export(self, subset: Subset, path: str | Path, form: str = "parquet") -> Path:
         """Write a subset to a file that is not there yet, whole or not at all: "parquet", "csv", "jsonl" or "ids"."""
-        return self._save(export_call(subset, _known(form)), Path(path))
+        return self._save(export_call(subset, known_form(form)), Path(path))
 
     def _save(self, call: Call, path: Path) -> Path:
-        with _new_file(path) as file:
+        with new_file_at(path) as file:
             for chunk in self._line.stream(call):
                 file.write(chunk)
         return path
@@ -174,138 +168,3 @@ class RemoteIndex(Searchable):
         while isinstance(step, Call):
             step = advance(steps, self._line.send(step), self.url)
         return step.value
-
-
-class AsyncIndex:
-    """An index behind a service, for programs that do other things while they wait: `RemoteIndex` with coroutines."""
-
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        self.url, token = _checked(url, token, timeout_s)
-        from vidsearch._client_http import AsyncLine
-
-        self._line, self._calls = AsyncLine(self.url, token=token, timeout_s=timeout_s), Calls()
-
-    def __repr__(self) -> str:
-        return f"AsyncIndex({self.url!r})"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._line.close()
-
-    async def ask(self, queries: Sequence[Query]) -> list[Hits]:
-        """As `RemoteIndex.ask`."""
-        return await self._finish(self._calls.ask(queries))
-
-    async def search(self, text: str | None = None, **options: Unpack[SearchOptions]) -> Hits:
-        """As `Searchable.search`, with the same arguments."""
-        (hits,) = await self.ask([question(text, options)])
-        return hits
-
-    async def pages(self, query: Query) -> AsyncIterator[Hits]:
-        """Yield the pages of an answer: `async for hits in index.pages(query)`."""
-        cursor = query.cursor
-        while True:
-            (hits,) = await self.ask([replace(query, cursor=cursor)])
-            yield hits
-            cursor = hits.cursor
-            if cursor is None:
-                return
-
-    async def similar(
-        self, clip_id: str, *, k: int = 10, where: str | None = None, per_video: int | None = None, dedupe: float | None = None
-    ) -> Hits:
-        """As `RemoteIndex.similar`."""
-        return await self._finish(self._calls.similar(clip_id, {"k": k, "where": where, "per_video": per_video, "dedupe": dedupe}))
-
-    async def count(
-        self,
-        text: str | None = None,
-        *,
-        where: str | None = None,
-        min_score: float | None = None,
-        mode: Mode = "vectors",
-        exact: bool = True,
-    ) -> Count:
-        """As `RemoteIndex.count`."""
-        return await self._finish(self._calls.count(_counted(text, where, min_score, mode, exact), where))
-
-    async def facets(self, query: Query | None = None, *, where: str | None = None, columns: Sequence[str] | None = None) -> list[Json]:
-        """As `RemoteIndex.facets`."""
-        return await self._finish(self._calls.facets(query, where, columns))
-
-    async def clip(self, clip_id: str) -> Json:
-        """As `RemoteIndex.clip`."""
-        return await self._finish(self._calls.clip(clip_id))
-
-    async def info(self) -> Json:
-        """As `RemoteIndex.info`."""
-        return await self._finish(self._calls.info())
-
-    async def ready(self) -> Json:
-        """As `RemoteIndex.ready`."""
-        return await self._finish(self._calls.ready())
-
-    async def limits(self) -> Json:
-        """As `RemoteIndex.limits`."""
-        return await self._finish(self._calls.limits())
-
-    async def media(self, clip_id: str, path: str | Path) -> Path:
-        """As `RemoteIndex.media`."""
-        return await self._save(Call(f"{clip_path(clip_id)}/media"), Path(path))
-
-    async def rows(self, subset: Subset) -> AsyncIterator[Json]:
-        """As `RemoteIndex.rows`: `async for row in index.rows(subset)`."""
-        rest = b""
-        async for chunk in self._line.stream(export_call(subset, "jsonl")):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-
-    async def export(self, subset: Subset, path: str | Path, form: str = "parquet") -> Path:
-        """As `RemoteIndex.export`."""
-        return await self._save(export_call(subset, _known(form)), Path(path))
-
-    async def _save(self, call: Call, path: Path) -> Path:
-        with _new_file(path) as file:
-            async for chunk in self._line.stream(call):
-                file.write(chunk)
-        return path
-
-    async def _finish(self, steps: Steps[T]) -> T:
-        step = advance(steps, None, self.url)
-        while isinstance(step, Call):
-            step = advance(steps, await self._line.send(step), self.url)
-        return step.value
-
-
-def _checked(url: str, token: str | None, timeout_s: float) -> tuple[str, str | None]:
-    if not 0 < timeout_s < float("inf"):
-        raise UsageError(f"timeout_s is {timeout_s}; it must be above 0")
-    require("httpx")
-    return check_address(url), check_token(read_settings().token if token is None else token)
-
-
-def _counted(text: str | None, where: str | None, min_score: float | None, mode: Mode, exact: bool) -> Query | None:
-    if text is not None:
-        return Query(sentences([text]), where=where, min_score=min_score, mode=mode, exact=exact)
-    if min_score is not None:
-        raise QueryError("a score needs a text to be counted for")
-    return None
-
-
-def _known(form: str) -> str:
-    if form not in FORMATS:
-        raise UsageError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
-    return form
-
-
-def _new_file(path: Path) -> AbstractContextManager[Writer]:
-    from vidsearch.curate.export import new_file  # with all that reads an index, which most clients do without
-
-    return new_file(path)

@@ -58,6 +58,15 @@ def test_similar_and_info_print_the_same_of_a_service(vidsearch, index, url):
     assert vidsearch("info", url)[0] == 0
 
 
+def test_count_counts_what_a_service_has(vidsearch, index, url):
+    for asked in ((), ("--where", "language = 'en'"), ("--where", "language = 'en'", "--json")):
+        assert vidsearch("count", "--index", url, *asked) == vidsearch("count", "--index", index.root, *asked)
+    assert vidsearch("count", "--index", url)[1] == "30\n"
+    code, out, err = vidsearch("count", "a dog", "--index", url)
+    assert (code, out) == (2, "")
+    assert "an estimate reads the index itself" in err
+
+
 def test_a_damaged_segment_is_told_of(vidsearch, tmp_path):
     local = write_index(tmp_path / "index", VECTORS, TABLE, parts=2)
     file = next((local.root / "segments").glob("*/vectors*"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch.cli import IndexOption, ModelOption, default_index
+from vidsearch.cli import IndexOption, ModelOption, PlaceOption, default_index, opened
 from vidsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def dedup(
 
 def count(
     text: Annotated[str | None, typer.Argument(help="What the clips show; without it, those that pass the filter are counted.")] = None,
-    index: IndexOption = None,
+    index: PlaceOption = None,
     where: WhereOption = None,
     min_score: Annotated[float | None, typer.Option("--min-score", help="Count those from this cosine on, exactly.")] = None,
     label: Annotated[int | None, typer.Option("--label", min=20, max=10_000, help="Look at so many clips, drawn by score.")] = None,
@@ -191,14 +191,20 @@ def count(
     labelling = label is not None or labels is not None
     if labelling and (text is None or min_score is not None):
         raise UsageError("--label and --labels look at clips for a sentence; give one, and leave --min-score out")
-    if text is not None and min_score is None:
+    if index is not None and index.startswith(("http://", "https://")):
+        if text is not None and min_score is None:
+            raise UsageError("an estimate reads the index itself; of a service, count with --min-score or without a sentence")
+        with opened(index, model) as found:
+            rows = found.count(text, where=where, min_score=min_score).rows
+    elif text is not None and min_score is None:
         print_estimate(lambda: open_corpus(index, model), text, where, label, labels, seed=seed, as_json=json_output)
         return
-    rows = open_corpus(index, model).count(text, where=where, min_score=min_score).rows
+    else:
+        rows = open_corpus(index, model).count(text, where=where, min_score=min_score).rows
     typer.echo(f'{{"rows": {rows}}}' if json_output else rows)
 
 
-def open_corpus(path: Path | None, model: str | None) -> Index:
+def open_corpus(path: str | Path | None, model: str | None) -> Index:
     """Open an index, and warn of what of it is damaged."""
     from vidsearch.engine import open_index
 
