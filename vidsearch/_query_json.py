@@ -38,8 +38,9 @@ def _value(name: str, value: Any, default: Any) -> Any:
     if name == "like":
         return tuple(_example(item) for item in _list(value))
     if name == "vector":
+        plain = isinstance(value, list) and set(map(type, value)) == {float}  # as most are: 20 times as fast
         with np.errstate(over="ignore"):  # a number beyond singles is infinite, which no vector may hold
-            return np.array([_number(name, item) for item in _list(value)], dtype=np.float32)
+            return np.array(value if plain else [_number(name, item) for item in _list(value)], dtype=np.float32)
     if name == "within":
         return np.array([_whole(name, item) for item in _list(value)], dtype=np.int64)
     if name == "rocchio":

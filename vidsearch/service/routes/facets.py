@@ -9,8 +9,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidsearch.errors import QueryError
-from vidsearch.evaluation.counting import missing
-from vidsearch.evaluation.statistics import FIRST, UNCOUNTED, column_figures
 from vidsearch.query import Query
 from vidsearch.service.bodies import StrictRoute
 from vidsearch.service.failures import RESPONSES
@@ -117,6 +115,8 @@ def _counted(index: ServedIndex, query: Query | None, wanted: Facets, depth: int
 def _columns(index: ServedIndex, named: list[str] | None) -> list[str]:
     known = index.schema.names if index.segments else []
     if named is None:
+        from vidsearch.evaluation.statistics import FIRST, UNCOUNTED  # with libraries that a service starts without
+
         rest = [name for name in known if name not in (*FIRST, *UNCOUNTED)]
         return [*(name for name in FIRST if name in known), *rest][:MOST_COLUMNS]
     unknown = [name for name in named if name not in known]
@@ -126,6 +126,9 @@ def _columns(index: ServedIndex, named: list[str] | None) -> list[str]:
 
 
 def _facet(index: ServedIndex, selections: Any, name: str) -> Facet:
+    from vidsearch.evaluation.counting import missing
+    from vidsearch.evaluation.statistics import column_figures
+
     found = column_figures(index, selections, name)
     spread = found.distribution
     return Facet(
