@@ -12,7 +12,7 @@ from support.asked import make
 from vidsearch.service.application import build_application, gated
 from vidsearch.service.service import Service
 
-FEW, MANY = 15, 400  # examples of each of about a dozen operations, in each of two modes
+FEW, MANY = 8, 400  # examples of each of about a dozen operations, in each of two modes
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 
 
@@ -48,7 +48,7 @@ def fuzz(schema, examples):
 
 
 def test_what_is_asked_at_random_is_answered_as_the_schema_says(schema):
-    assert fuzz(schema, FEW) > 200
+    assert fuzz(schema, FEW) > 100
 
 
 @pytest.mark.slow

@@ -219,41 +219,38 @@ def test_nothing_that_was_typed_is_logged(running):
     assert TOKEN not in running.said()
 
 
-def test_questions_are_written_down_where_that_is_wanted(tmp_path):
-    make(tmp_path / "index")
-    with Serving(tmp_path / "index", tmp_path, "--log-queries") as serving:
-        httpx.post(f"{serving.url}/v1/search", json={"vector": [1.0] * 8, "where": f"caption = '{SECRET}'"}).raise_for_status()
-        httpx.post(f"{serving.url}/v1/search", json={"like": [SECRET]})
-        assert serving.stop() == 0
-        lines = [json.loads(line) for line in serving.said().splitlines() if line.startswith("{")]
+def test_it_writes_down_what_is_asked_survives_a_kill_and_answers_what_is_under_way_when_it_is_told_to_end(own_root, tmp_path):
+    """In one test, since each start takes seconds."""
+    with Serving(own_root, tmp_path, "--log-queries") as killed:
+        httpx.post(f"{killed.url}/v1/search", json={"vector": [1.0] * 8, "where": f"caption = '{SECRET}'"}).raise_for_status()
+        httpx.post(f"{killed.url}/v1/search", json={"like": [SECRET]})
+        killed.kill()
+        lines = [json.loads(line) for line in killed.said().splitlines() if line.startswith("{")]
     assert [line["outcome"] for line in lines] == ["answered", "QueryError"]
     assert lines[0]["question"] == {"vector": "8 numbers", "where": f"caption = '{SECRET}'"}
 
-
-def test_what_is_under_way_is_answered_when_it_is_told_to_end(tmp_path):
-    make(tmp_path / "index")
-    with Serving(tmp_path / "index", tmp_path) as serving:
-        body = b'{"vector": [1, 0, 0, 0, 0, 0, 0, 0]}'
+    body = b'{"vector": [1, 0, 0, 0, 0, 0, 0, 0]}'
+    with Serving(own_root, tmp_path, "--port", str(killed.port)) as serving:
         with serving.connect() as begun:
             begun.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body[:5])
-            time.sleep(0.3)
+            assert httpx.get(f"{serving.url}/healthz").status_code == 200  # by now it has seen the other one
             serving.process.terminate()
-            time.sleep(0.5)
-            with pytest.raises(OSError, match="refused"):
-                serving.connect(timeout=1)
+            _wait_until_refused(serving)
             begun.sendall(body[5:])
             answer = received(begun)
         assert answer.startswith(b"HTTP/1.1 200")
         assert serving.process.wait(20) == 0
 
 
-def test_a_killed_service_starts_again(tmp_path):
-    make(tmp_path / "index")
-    with Serving(tmp_path / "index", tmp_path) as first:
-        port = first.port
-        first.kill()
-    with Serving(tmp_path / "index", tmp_path, "--port", str(port)) as again:
-        assert again.port == port
+def _wait_until_refused(serving):
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            serving.connect(timeout=1).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)
+    pytest.fail("it still takes connections")
 
 
 def test_what_cannot_be_served_is_said_in_a_line(root, tmp_path, monkeypatch):
