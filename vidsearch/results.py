@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CORE_COLUMNS = ("clip_id", "video", "start_s", "end_s", "caption")
-SAID = ("cosine", "duplicates", "percentile", "probability")  # of a hit, where the search knows
 
 Basis = Literal["captions", "background"]
 
@@ -54,7 +53,8 @@ class Hit:
 
     def to_json(self) -> dict[str, Any]:
         """Return one object: rank, score, what the search says of it, the five columns of every clip, then its metadata."""
-        said = {name: getattr(self, name) for name in SAID if getattr(self, name) is not None}
+        said = {name: getattr(self, name) for name in ("cosine", "duplicates") if getattr(self, name) is not None}
+        said |= {"percentile": self.percentile, "probability": self.probability}  # always there, so that all rows have the same columns
         core = {name: getattr(self, name) for name in CORE_COLUMNS}
         clips = {name: [hit.to_json() for hit in hits] for name in ("group", "chain") if (hits := getattr(self, name)) is not None}
         return {"rank": self.rank, "score": self.score, **said, **core, **self.metadata, **clips}

@@ -61,7 +61,7 @@ def test_similar_prints_exact_cosines_as_json_lines(vidsearch, index):
     code, out, _ = vidsearch("similar", "clip0", "--index", index, "--format", "jsonl", "-k", "2")
     first, second = out.splitlines()
     assert code == 0
-    assert '"rank": 1, "score": 1.0, "clip_id": "clip0"' in first
+    assert '"rank": 1, "score": 1.0, "percentile": 0.75, "probability": null, "clip_id": "clip0"' in first
     assert '"score": 0.7998' in second
     assert '"clip_id": "clip1", "video": "1.mp4", "start_s": 0.0, "end_s": 2.5, "caption": null' in second
     assert '"language": "en"' in second
@@ -69,7 +69,10 @@ def test_similar_prints_exact_cosines_as_json_lines(vidsearch, index):
 
 @pytest.mark.parametrize(
     ("output", "expected"),
-    [("ids", "clip0\nclip1\n"), ("csv", "rank,score,clip_id,video,start_s,end_s,caption,duration_s,language,aesthetic\n1,1.0,clip0,")],
+    [
+        ("ids", "clip0\nclip1\n"),
+        ("csv", "rank,score,percentile,probability,clip_id,video,start_s,end_s,caption,duration_s,language,aesthetic\n1,1.0,0.75,,clip0,"),
+    ],
 )
 def test_similar_prints_ids_and_csv(vidsearch, index, output, expected):
     assert vidsearch("similar", "clip0", "--index", index, "--format", output, "-k", "2")[1].startswith(expected)
