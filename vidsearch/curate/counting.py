@@ -25,7 +25,8 @@ def sum_probabilities(
 
     The interval is that of one more sentence like its captions, or like phrases of them, between the two by its length: it holds for such
     sentences on average over them, and is wide, since short phrases are said of few clips or of many. It begins at 0 where there is no
-    confident match. A filter that prefers what is asked for, or avoids it, is not in it. Reads every vector that passes once; memory stays flat.
+    confident match. A filter that prefers what is asked for, or avoids it, is not in it.
+    Reads every vector that passes once; memory stays flat.
 
     Raises:
         QueryError: the index knows nothing of the kind.
