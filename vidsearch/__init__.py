@@ -15,8 +15,8 @@ from vidsearch._version import __version__
 from vidsearch.errors import VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.client import connect as connect
-    from vidsearch.client import connect_async as connect_async
+    from vidsearch.client.remote import connect as connect
+    from vidsearch.client.remote import connect_async as connect_async
     from vidsearch.encoders import load_encoder as load_encoder
     from vidsearch.engine import Index as Index
     from vidsearch.engine import open_index as open_index
@@ -29,8 +29,8 @@ _HOMES = {
     "Hit": "vidsearch.results",
     "Hits": "vidsearch.results",
     "Index": "vidsearch.engine",
-    "connect": "vidsearch.client",
-    "connect_async": "vidsearch.client",
+    "connect": "vidsearch.client.remote",
+    "connect_async": "vidsearch.client.remote",
     "load_encoder": "vidsearch.encoders",
     "open_index": "vidsearch.engine",
 }

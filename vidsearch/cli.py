@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 from vidsearch.errors import NotAnIndexError, UsageError, VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.client import RemoteIndex
+    from vidsearch.client.remote import RemoteIndex
     from vidsearch.engine import Index
 
 EXIT_PARTIAL = 3  # answered, but a damaged segment was left out
@@ -204,7 +204,7 @@ def _fail(message: str, code: int) -> NoReturn:
 def opened(place: str | None, model: str | None, *, strict: bool = False) -> Iterator[Index | RemoteIndex]:
     """Open what `--index` names, a folder or the address of a service, for as long as a block lasts."""
     if place is not None and "://" in place and not place.startswith(("s3://", "gs://")):
-        from vidsearch.client import connect
+        from vidsearch.client.remote import connect
 
         if model is not None or strict:
             raise UsageError("--model and --strict belong to the service; give them to `vidsearch serve`")

@@ -21,9 +21,9 @@ from support.videos import write_video
 
 import vidsearch
 from vidsearch import Index
-from vidsearch._client_calls import Call, _parts, check_address, check_token
-from vidsearch._client_http import KINDS
 from vidsearch._query_parts import Media
+from vidsearch.client.calls import Call, _parts, check_address, check_token
+from vidsearch.client.http import KINDS
 from vidsearch.curate.recipe import Subset
 from vidsearch.curate.recipe import export as write_export
 from vidsearch.errors import BusyError, DeadlineError, FilterError, QueryError, ServiceError, UsageError
@@ -185,7 +185,7 @@ def test_a_busy_service_is_asked_again_after_as_long_as_it_says(index):
 
 @pytest.mark.parametrize(("retry_after", "tries"), [("0", 4), ("3600", 1)])
 def test_a_service_that_stays_busy_is_an_error(retry_after, tries, monkeypatch):
-    monkeypatch.setattr("vidsearch._client_http.BACK_OFF_S", 0.001)
+    monkeypatch.setattr("vidsearch.client.http.BACK_OFF_S", 0.001)
     application = saying(problem(429, "busy", retry_after=retry_after))
     with running(application) as url, vidsearch.connect(url) as remote, pytest.raises(BusyError, match="said busy"):
         remote.search("a dog")

@@ -17,13 +17,13 @@ from support.served import served
 
 import vidsearch
 from vidsearch import Index
-from vidsearch._mcp_tools import MOST, TOOLS, Tools
-from vidsearch.client import RemoteIndex
+from vidsearch.assistants.cli import mcp
+from vidsearch.assistants.tools import MOST, TOOLS, Tools
+from vidsearch.client.remote import RemoteIndex
 from vidsearch.errors import NotAnIndexError, UsageError, VidsearchError
-from vidsearch.mcp_cli import mcp
 
 VECTORS, TABLE = make_rows(60, seed=41)
-COMMAND = "import typer; from vidsearch.mcp_cli import mcp; typer.run(mcp)"
+COMMAND = "import typer; from vidsearch.assistants.cli import mcp; typer.run(mcp)"
 TIMEOUT_S = 60
 
 

@@ -16,7 +16,7 @@ from support.served import served
 import vidsearch
 from vidsearch import Hit, Hits, Index
 from vidsearch.asking import Searchable
-from vidsearch.client import AsyncIndex
+from vidsearch.client.remote import AsyncIndex
 from vidsearch.errors import FilterError, QueryError
 from vidsearch.query import Query
 from vidsearch.service.limits import Limits

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from vidsearch._client_arguments import TIMEOUT_S, checked, counted, known_form, new_file_at
-from vidsearch._client_calls import Call, Calls, Steps, advance, clip_path, export_call
 from vidsearch.asking import SearchOptions, question
+from vidsearch.client.arguments import TIMEOUT_S, checked, counted, known_form, new_file_at
+from vidsearch.client.calls import Call, Calls, Steps, advance, clip_path, export_call
 from vidsearch.query import Mode, Query
 from vidsearch.results import Count, Hits
 
@@ -26,7 +26,7 @@ class AsyncIndex:
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
         self.url, token = checked(url, token, timeout_s)
-        from vidsearch._client_http import AsyncLine
+        from vidsearch.client.http import AsyncLine
 
         self._line, self._calls = AsyncLine(self.url, token=token, timeout_s=timeout_s), Calls()
 

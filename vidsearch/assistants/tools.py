@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vidsearch.client import RemoteIndex
+from vidsearch.client.remote import RemoteIndex
 from vidsearch.engine import Index
 from vidsearch.errors import QueryError, UsageError
 from vidsearch.query import Query

@@ -16,8 +16,8 @@ import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
-from vidsearch._mcp_tools import TOOLS, Tools
 from vidsearch._version import __version__
+from vidsearch.assistants.tools import TOOLS, Tools
 from vidsearch.errors import VidsearchError
 
 INSTRUCTIONS = (

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vidsearch._client_arguments import TIMEOUT_S, checked, counted, known_form, new_file_at
-from vidsearch._client_async import AsyncIndex
-from vidsearch._client_calls import Call, Calls, Steps, advance, clip_path, export_call
 from vidsearch.asking import Searchable
+from vidsearch.client.arguments import TIMEOUT_S, checked, counted, known_form, new_file_at
+from vidsearch.client.calls import Call, Calls, Steps, advance, clip_path, export_call
+from vidsearch.client.coroutines import AsyncIndex
 from vidsearch.query import Mode, Query
 from vidsearch.results import Count, Hits
 
@@ -62,7 +62,7 @@ class RemoteIndex(Searchable):
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
         self.url, token = checked(url, token, timeout_s)
-        from vidsearch._client_http import Line
+        from vidsearch.client.http import Line
 
         self._line, self._calls = Line(self.url, token=token, timeout_s=timeout_s), Calls()
 

@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsearch._client_calls import check_address, check_token
 from vidsearch._query_parts import sentences
+from vidsearch.client.calls import check_address, check_token
 from vidsearch.errors import QueryError, UsageError
 from vidsearch.extras import require
 from vidsearch.query import Mode, Query

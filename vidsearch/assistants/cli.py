@@ -22,8 +22,8 @@ def mcp(
 ) -> None:
     """Let assistants search an index: a Model Context Protocol server on stdin and stdout."""
     require("mcp")
-    from vidsearch._mcp_tools import Tools
-    from vidsearch.mcp_server import serve
+    from vidsearch.assistants.server import serve
+    from vidsearch.assistants.tools import Tools
     from vidsearch.service.versions import Versions
 
     if index is not None and "://" in index:

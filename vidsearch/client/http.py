@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from vidsearch._client_calls import Call, is_here
 from vidsearch._version import __version__
+from vidsearch.client.calls import Call, is_here
 from vidsearch.errors import (
     BusyError,
     DeadlineError,

@@ -1,0 +1,1 @@
+"""An index for assistants, over the Model Context Protocol."""
