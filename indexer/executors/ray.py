@@ -283,13 +283,13 @@ def _check_nodes(ray: Any, root: Path, videos: Path) -> None:
     nonce = str(uuid.uuid4())
     files.write(probe, nonce.encode())
     looked = ray.remote(num_cpus=0, max_retries=0)(look)
-    asked = {}
+    asked = []
     for node in ray.nodes():
         if node["Alive"]:
             pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[node["NodeManagerAddress"]] = looked.options(scheduling_strategy=pinned).remote(str(probe), str(videos))
+            asked.append((node["NodeManagerAddress"], looked.options(scheduling_strategy=pinned).remote(str(probe), str(videos))))
     try:
-        for name, answer in asked.items():
+        for name, answer in asked:
             try:
                 seen = ray.get(answer, timeout=LOOK_S)
             except ray.exceptions.RayError as error:

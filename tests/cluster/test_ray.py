@@ -110,6 +110,33 @@ def test_three_nodes_make_the_index_of_one_process(nodes, clips, alone, tmp_path
     assert (again.returncode, f"{CLIPS} were there already" in again.stdout) == (0, True), again.stderr
 
 
+def test_a_node_with_another_version_and_one_that_does_not_see_the_index_are_one_line_each(nodes, clips, tmp_path):
+    other = tmp_path / "site" / "vidsearch-99.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vidsearch\nVersion: 99.0\n")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for root, before, env, line in (
+        (tmp_path / "index", (), {"PYTHONPATH": str(other.parent)}, "vidsearch 99.0 there and "),
+        (
+            hidden / "index",
+            ("unshare", "-m", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh"),
+            {},
+            "does not see the index at",
+        ),
+    ):
+        count = len(nodes.nodes)
+        node = nodes.add(*before, cpus=1, **env)
+        nodes.wait(count + 1)
+        done = nodes.vidsearch(*words(nodes, clips, root))
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert line in last
+        assert last.startswith("error: node ")
+        nodes.kill(node)
+        nodes.wait(count)
+
+
 def test_actors_killed_in_a_job_and_after_its_write_and_a_job_that_kills_all_cost_nobody_else(nodes, clips, alone, tmp_path):
     root = tmp_path / "index"
     killed: dict[str, list[int]] = {"in a job": [], "after the write": [], "poison": []}
@@ -162,33 +189,6 @@ def test_a_driver_killed_and_started_again_after_a_node_died_loses_nothing(nodes
     assert again.wait(timeout=280) == 0
     check_books(root)
     assert contents(root) == contents(alone)
-
-
-def test_a_node_with_another_version_and_one_that_does_not_see_the_index_are_one_line_each(nodes, clips, tmp_path):
-    other = tmp_path / "site" / "vidsearch-99.0.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vidsearch\nVersion: 99.0\n")
-    hidden = tmp_path / "hidden"
-    hidden.mkdir()
-    for root, before, env, line in (
-        (tmp_path / "index", (), {"PYTHONPATH": str(other.parent)}, "vidsearch 99.0 there and "),
-        (
-            hidden / "index",
-            ("unshare", "-m", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh"),
-            {},
-            "does not see the index at",
-        ),
-    ):
-        count = len(nodes.nodes)
-        node = nodes.add(*before, cpus=1, **env)
-        nodes.wait(count + 1)
-        done = nodes.vidsearch(*words(nodes, clips, root))
-        assert (done.returncode, done.stdout) == (2, ""), done.stderr
-        last = done.stderr.strip().splitlines()[-1]
-        assert line in last
-        assert last.startswith("error: node ")
-        nodes.kill(node)
-        nodes.wait(count)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "ray://127.0.0.1:1"])
