@@ -21,12 +21,12 @@ import numpy.typing as npt
 from _machine import describe
 
 from indexer.rows import clips_table
+from vidsearch.clusters import joined
 from vidsearch.config import external_space
 from vidsearch.encoders._blas import hold_one_thread
 from vidsearch.query import Query
 from vidsearch.registry import plugin
 from vidsearch.service.cluster.index import ClusterIndex
-from vidsearch.service.cluster.joining import joined
 from vidsearch.service.cluster.ray_shards import RayShards
 from vidsearch.service.sentences import Sentences
 from vidsearch.service.versions import ServedIndex

@@ -11,17 +11,14 @@ for the eye: what is done is what lies on the disk.
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import json
 import logging
 import os
-import platform
 import shutil
 import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +34,7 @@ from indexer.room import ensure_room
 from indexer.run import check_limit
 from indexer.shards import after_job
 from indexer.summary import Summary
+from vidsearch.clusters import LOOK_S, alive, first_line, joined, pinned, unlike, versions
 from vidsearch.encoders import load_encoder
 from vidsearch.encoders.base import Encoder
 from vidsearch.errors import IndexCorruptError, InputNotFoundError, UsageError, VidsearchError
@@ -45,19 +43,6 @@ from vidsearch.storage import files
 from vidsearch.storage.address import is_remote
 
 COMMIT_EVERY_S = 60.0
-STORE_BYTES = 128 << 20  # of a Ray started here: what passes through it is job numbers
-ANSWER_S = 5.0  # that an address may take to accept a connection
-LOOK_S = 180.0  # that all nodes together may take to say what they see
-# Of a Ray started here, on machines that are slow or busy; a cluster's own settings are its own.
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": "120",
-    "RAY_worker_register_timeout_seconds": "300",
-    "RAY_agent_register_timeout_ms": "300000",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
-
 log = logging.getLogger(__name__)
 
 
@@ -90,7 +75,7 @@ def build(order: Order, encoder: Encoder, progress: Progress) -> Summary:
     root = order.out
     sources, _ = open_sources(order.source, metadata=order.metadata, videos=order.videos)
     ensure_room(root)
-    with _connected(order.address) as ray:
+    with joined(order.address) as ray:
         open_or_create(root, encoder)
         _check_nodes(ray, root, root if sources.origin else sources.videos)
         commit_ready(root)
@@ -163,7 +148,7 @@ def _results(ray: Any, order: Order, plan: Plan, numbers: list[int]) -> Iterator
     try:
         yield from done.iter_rows()
     except ray.exceptions.RayError as error:
-        raise VidsearchError(f"Ray gave up: {_first_line(error)}; what is done is kept, and the same command goes on from there") from error
+        raise VidsearchError(f"Ray gave up: {first_line(error)}; what is done is kept, and the same command goes on from there") from error
 
 
 def choose_crew(nodes: list[dict[str, float]], *, workers: int | None) -> Crew:
@@ -193,8 +178,7 @@ class Worker:
         self._runner: JobRunner | None = None
         self._refusal: Exception | None = None
         try:
-            problem = _unlike(versions(), settings["versions"])
-            if problem:
+            if problem := unlike(versions(), settings["versions"]):
                 raise UsageError(problem)
             root = Path(settings["root"])
             encoder = load_encoder(settings["model"], device=settings["device"], precision=settings["precision"], preset=settings["preset"])
@@ -228,73 +212,22 @@ def _error_of(row: dict[str, Any]) -> Exception:
     return IndexCorruptError(message) if row["code"] == IndexCorruptError.exit_code else VidsearchError(message)
 
 
-@contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
-    """Yield the module `ray`, connected to a cluster, or to one that is started here and ends with the block."""
-    if address is not None:
-        _check_address(address)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    ray = require("ray")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if address is None:
-            ray.init(address="local", object_store_memory=STORE_BYTES, include_dashboard=False, **quiet)  # never one that was left running
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError, ray.exceptions.RayError) as error:
-        with suppress(Exception):
-            ray.shutdown()
-        where = "Ray cannot be started here" if address is None else f"no Ray cluster can be joined at {address}"
-        raise UsageError(f"{where}: {_why(error)}") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Fail soon where nothing listens: Ray itself tries for minutes."""
-    if address in ("auto", "local"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise UsageError(f"--address {address!r} is not one; give auto, HOST:PORT or ray://HOST:PORT")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except OSError as error:
-        raise UsageError(f"--address {address}: nothing answers there ({error.strerror or error}); is Ray running?") from error
-
-
-def versions() -> dict[str, str]:
-    """Return what must be the same on all machines."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in ("vidsearch", "ray")}}
-
-
-def _unlike(there: dict[str, str], here: dict[str, str]) -> str:
-    """Say which versions differ; "" where none does."""
-    unlike = [f"{name} {there[name]} there and {here[name]} here" for name in here if there[name] != here[name]]
-    return f"{' and '.join(unlike)}; install the same on all machines" if unlike else ""
-
-
 def _check_nodes(ray: Any, root: Path, videos: Path) -> None:
     """Have every node say whether it has the same software, and sees the index and the videos; the first that does not ends the build."""
     probe = root / files.STAGING / f"{uuid.uuid4()}.probe"
     nonce = str(uuid.uuid4())
     files.write(probe, nonce.encode())
     looked = ray.remote(num_cpus=0, max_retries=0)(look)
-    asked = []
-    for node in ray.nodes():
-        if node["Alive"]:
-            pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked.append((node["NodeManagerAddress"], looked.options(scheduling_strategy=pinned).remote(str(probe), str(videos))))
+    asked = [
+        (name, looked.options(scheduling_strategy=pinned(ray, node)).remote(str(probe), str(videos))) for node, name in alive(ray).items()
+    ]
     try:
         for name, answer in asked:
             try:
                 seen = ray.get(answer, timeout=LOOK_S)
             except ray.exceptions.RayError as error:
                 raise UsageError(
-                    f"node {name} cannot run vidsearch: {_first_line(error)}; install the same version on all machines"
+                    f"node {name} cannot run vidsearch: {first_line(error)}; install the same version on all machines"
                 ) from error
             _judge(seen, root, videos, nonce)
     finally:
@@ -314,8 +247,7 @@ def look(probe: str, videos: str) -> dict[str, Any]:
 
 
 def _judge(seen: dict[str, Any], root: Path, videos: Path, nonce: str) -> None:
-    problem = _unlike(seen["versions"], versions())
-    if problem:
+    if problem := unlike(seen["versions"]):
         raise UsageError(f"node {seen['host']}: {problem}")
     if seen["nonce"] != nonce:
         raise UsageError(
@@ -323,16 +255,3 @@ def _judge(seen: dict[str, Any], root: Path, videos: Path, nonce: str) -> None:
         )
     if not seen["videos"]:
         raise InputNotFoundError(f"node {seen['host']} does not see the videos at {videos}; all nodes read them under the same path")
-
-
-def _why(error: BaseException) -> str:
-    """Say in one line why there is no connection; Ray's own first line does not tell of a token that is missing."""
-    told = f"{error} {error.__cause__}"
-    if "InvalidAuthToken" in told or "AuthenticationError" in told:
-        return "the cluster asks for its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, as on its nodes"
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

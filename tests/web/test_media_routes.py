@@ -19,10 +19,10 @@ from support.archives import write_tar
 from support.made import made
 from support.videos import copy_packets, write_video
 
-from vidsearch.service.routes.media import CHUNK_BYTES, media_routes
 from vidsearch import open_index
 from vidsearch.playback._ranges import Stretch, Unsatisfiable, read_range
 from vidsearch.playback.media import Media
+from vidsearch.service.routes.media import CHUNK_BYTES, media_routes
 from vidsearch.upkeep.delete import delete
 
 CANARY = b"canary-7f3a91: not for you"

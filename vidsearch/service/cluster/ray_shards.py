@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from vidsearch.clusters import alive, first_line, pinned
 from vidsearch.corpus import Rows, Vectors
 from vidsearch.errors import ServiceError, UsageError
 from vidsearch.service.cluster.grouping import assign, place
 from vidsearch.service.cluster.index import LostError
-from vidsearch.service.cluster.joining import alive, first_line, pinned, that_see
+from vidsearch.service.cluster.joining import that_see
 from vidsearch.service.cluster.messages import Answer, Damage, Question, Unopened
 from vidsearch.service.cluster.shard import Shard
 from vidsearch.storage.manifest import SegmentRef

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidsearch.clusters import alive, joined
 from vidsearch.engine import find_root
 from vidsearch.errors import UsageError
 from vidsearch.service.cluster.index import ClusterIndex
-from vidsearch.service.cluster.joining import alive, joined
 from vidsearch.service.cluster.ray_shards import RayShards
 from vidsearch.service.sentences import Sentences
 from vidsearch.service.versions import Open
