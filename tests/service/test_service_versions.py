@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from service.builder import add
 from support.asked import asked
+from support.builder import add
 
 from vidsearch import open_index
 from vidsearch.query import Query
