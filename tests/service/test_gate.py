@@ -12,7 +12,7 @@ from support.asked import TOKEN, asked
 
 from vidsearch.service.service import Service
 
-WALK = Path(__file__).with_name("walk.py")
+WALK = Path(__file__).parents[1] / "support" / "walk.py"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.serving import Serving
 
-BUILDER = Path(__file__).with_name("builder.py")
+BUILDER = Path(__file__).parents[1] / "support" / "builder.py"
 DIM, K, QUERIES = 64, 10, 32
 CLOSE = 2e-5  # scores of float16 vectors, summed in another order
 
