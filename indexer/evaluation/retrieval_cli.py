@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from indexer.evaluation.options import (
+    WORKERS,
+    BlendOption,
+    CoefficientOption,
+    DeviceOption,
+    FramesOption,
+    MissingOption,
+    ModelOption,
+    PrecisionOption,
+    PresetOption,
+    SeedOption,
+    VideosOption,
+    WorkersOption,
+    blend_told,
+)
+from vidsearch.cli import EXIT_INTERRUPTED
 from vidsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,45 +32,35 @@ if TYPE_CHECKING:
     from vidsearch.encoders.base import Encoder
     from vidsearch.evaluation.annotations.base import Annotation
 
-EXIT_INTERRUPTED = 130
-WORKERS = max(1, (os.cpu_count() or 2) - 1)
-
 DatasetOption = Annotated[
     str, typer.Option("--dataset", help="msrvtt, msvd, lsmdc, didemo, activitynet, or a FILE of video and caption (CSV, TSV, JSON).")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Decode processes.")]
 
 
 def retrieval(
     dataset: DatasetOption,
     annotation: Annotated[Path | None, typer.Option("--annotation", help="The data set's annotation file.")] = None,
-    videos: Annotated[Path | None, typer.Option("--videos", help="Folder of the videos. [default: that of the annotation]")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="A checkpoint file or a name from `vidsearch models list`.")] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="eval (published numbers), demo or vbench. [default: the model's own]")
-    ] = None,
-    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Frames of a clip. [default: the preset's, 8]")] = None,
-    blend: Annotated[str | None, typer.Option("--blend", help="An OpenAI CLIP to average the ViCLIP with (WiSE-FT).")] = None,
-    coefficient: Annotated[float | None, typer.Option("--coefficient", help="Share of the ViCLIP in that average. [default: 0.5]")] = None,
+    videos: VideosOption = None,
+    model: ModelOption = None,
+    preset: PresetOption = None,
+    frames: FramesOption = None,
+    blend: BlendOption = None,
+    coefficient: CoefficientOption = None,
     paragraph: Annotated[bool, typer.Option("--paragraph", help="Join a video's sentences into one query.")] = False,
     dsl: Annotated[bool, typer.Option("--dsl", help="Score by dual softmax over all queries.")] = False,
     temperature: Annotated[float, typer.Option("--temperature", help="Of --dsl.")] = 1.0,
     through_index: Annotated[bool, typer.Option("--through-index/--no-index", help="Also ask an index built of the clips.")] = True,
     index_factory: Annotated[str | None, typer.Option("--index-factory", help="Of that index, as `vidsearch index` takes it.")] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out videos that are not there or cannot be decoded.")
-    ] = False,
+    allow_missing: MissingOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = WORKERS,
-    seed: Annotated[int, typer.Option("--seed", help="Of the intervals.")] = 0,
+    seed: SeedOption = 0,
     report: Annotated[Path | None, typer.Option("--report", help="Also write the report: a name ending in .md or .json.")] = None,
 ) -> None:
     """Measure text→video and video→text retrieval: R@1/5/10, median and mean rank, through exact scores and an index."""
     from indexer.cli import share_cores
-    from indexer.evaluation.models import COEFFICIENT, choose, load
+    from indexer.evaluation.models import choose, load
     from indexer.evaluation.retrieval import rank_exactly, rank_through_index, refuse_failed, refuse_missing
     from indexer.evaluation.retrieval_report import Asked, retrieval_report
     from indexer.evaluation.video_files import find_videos
@@ -85,8 +90,7 @@ def retrieval(
     exact = rank_exactly(found, dsl_temperature=temperature if dsl else None)
     asks = through_index and not dsl  # an index knows no other queries
     through = rank_through_index(found, encoder.space, index_factory=index_factory) if asks else None
-    averaged = "" if blend is None else f"{COEFFICIENT if coefficient is None else coefficient:g} of it, the rest {Path(blend).name}"
-    asked = Asked(name, file.name, len(named), len(missing), paragraph, temperature if dsl else None, averaged)
+    asked = Asked(name, file.name, len(named), len(missing), paragraph, temperature if dsl else None, blend_told(blend, coefficient))
     made = retrieval_report(asked, found, encoder, exact, through, seed=seed)
     if report is not None:
         write_report(made, report)

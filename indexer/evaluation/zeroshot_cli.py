@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.evaluation.retrieval_cli import EXIT_INTERRUPTED, WORKERS, DeviceOption, PrecisionOption, WorkersOption
+from indexer.evaluation.options import (
+    WORKERS,
+    BlendOption,
+    CoefficientOption,
+    DeviceOption,
+    FramesOption,
+    MissingOption,
+    ModelOption,
+    PrecisionOption,
+    PresetOption,
+    SeedOption,
+    VideosOption,
+    WorkersOption,
+    blend_told,
+)
+from vidsearch.cli import EXIT_INTERRUPTED
 from vidsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,30 +50,26 @@ def zeroshot(
         Path | None, typer.Option("--annotation", help="The data set's annotation. [default: the folders of --videos are the classes]")
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of an annotation that holds several.")] = None,
-    videos: Annotated[Path | None, typer.Option("--videos", help="Folder of the videos. [default: that of the annotation]")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="A checkpoint file or a name from `vidsearch models list`.")] = None,
+    videos: VideosOption = None,
+    model: ModelOption = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="The classes in order: a file, or a data set's name. [default: the data set's]")
     ] = None,
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", help="Such as 'a video of {}', {} being the class; may be repeated. [default: the 16]")
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="eval (published numbers), demo or vbench. [default: the model's own]")
-    ] = None,
-    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Frames of a clip, such as 1. [default: the preset's, 8]")] = None,
-    blend: Annotated[str | None, typer.Option("--blend", help="An OpenAI CLIP to average the ViCLIP with (WiSE-FT).")] = None,
-    coefficient: Annotated[float | None, typer.Option("--coefficient", help="Share of the ViCLIP in that average. [default: 0.5]")] = None,
+    preset: PresetOption = None,
+    frames: FramesOption = None,
+    blend: BlendOption = None,
+    coefficient: CoefficientOption = None,
     head_features: Annotated[
         HeadFeatures | None, typer.Option("--head-features", help="What a fine-tuned checkpoint's head reads. [default: raw]")
     ] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out videos that are not there or cannot be decoded.")
-    ] = False,
+    allow_missing: MissingOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = WORKERS,
-    seed: Annotated[int, typer.Option("--seed", help="Of the intervals.")] = 0,
+    seed: SeedOption = 0,
     report: Annotated[Path | None, typer.Option("--report", help="Also write the report, with all classes: .md or .json.")] = None,
 ) -> None:
     """Measure which class clips show: top-1, top-5 and AVG, by prompts, or by the head of a fine-tuned checkpoint."""
@@ -88,7 +99,7 @@ def zeroshot(
         with _running(workers, allow_failures=allow_missing) as running:
             scored = score_by_prompts(encoder, clips, known, prompts, running=running)
     accuracy = measure_accuracy(scored.scores, scored.clips.labels, len(known), seed=seed)
-    asked = Asked(name, known, scored, () if classifier else prompts, _told(blend, coefficient), len(clips.missing))
+    asked = Asked(name, known, scored, () if classifier else prompts, blend_told(blend, coefficient), len(clips.missing))
     made = zeroshot_report(asked, accuracy)
     if report is not None:
         write_report(with_classes(made, asked, accuracy), report)
@@ -136,12 +147,6 @@ def _refuse(source: str, given: dict[str, object], because: str) -> None:
     named = [option for option, value in given.items() if value]
     if named:
         raise UsageError(f"{source} {because} {' or '.join(named)}; leave it out")
-
-
-def _told(blend: str | None, coefficient: float | None) -> str:
-    from indexer.evaluation.models import COEFFICIENT
-
-    return "" if blend is None else f"{COEFFICIENT if coefficient is None else coefficient:g} of it, the rest {Path(blend).name}"
 
 
 @contextmanager
