@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else, under `uv run`, every worker installs all packages anew, and waits for ever offline
 }
 
 
