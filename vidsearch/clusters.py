@@ -29,6 +29,13 @@ ENVIRONMENT = {
 }
 
 
+def load_ray() -> Any:
+    """Import Ray, which reads its settings as it is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    return require("ray")
+
+
 @contextmanager
 def joined(address: str | None) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster, or to one that is started here and ends with the block.
@@ -38,9 +45,7 @@ def joined(address: str | None) -> Iterator[Any]:
     """
     if address is not None:
         _check_address(address)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    ray = require("ray")
+    ray = load_ray()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:

@@ -67,7 +67,8 @@ def _cluster(executor: str, *, address: str | None, groups: int | None, replicas
         return None
     if executor != "ray":
         raise UsageError(f"unknown executor {executor!r}; choose from local, ray")
+    from vidsearch.clusters import load_ray
     from vidsearch.service.cluster.serving import Cluster
 
-    require("ray")
+    load_ray()  # fails here, before anything is opened
     return Cluster(address, groups, replicas, timeout_s)
