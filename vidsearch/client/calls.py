@@ -50,11 +50,6 @@ class Result(Generic[T]):
 Steps = Generator[Call, Any, T]  # yields requests, is sent the JSON of each one's answer, returns what they amount to
 
 
-def is_address(text: str) -> bool:
-    """Return whether a text names a service rather than a folder."""
-    return text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
-
-
 def check_address(url: str) -> str:
     """Return an address without the slash at its end.
 

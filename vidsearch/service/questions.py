@@ -32,6 +32,20 @@ def read_question(values: dict[str, Any], limits: Limits) -> Query:
     return query
 
 
+def read_choice(values: dict[str, Any] | None, where: str | None, limits: Limits) -> Query | None:
+    """Return the question whose clips are meant; None where a filter says which, or nothing does and all are.
+
+    Raises:
+        QueryError: both are given, or one cannot be asked here.
+    """
+    check_filter(where, limits)
+    if values is None:
+        return None
+    if where is not None:
+        raise QueryError("a question has its filter in itself: give one of question and where")
+    return read_question(values, limits)
+
+
 def is_costly(query: Query) -> bool:
     """Whether a question takes much longer than a plain one, and should not hold those up."""
     ordered = query.mode != "vectors" or bool(query.then) or query.diverse is not None or query.sort is not None or query.group is not None

@@ -6,11 +6,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from vidsearch.errors import QueryError
 from vidsearch.service.bodies import StrictRoute
 from vidsearch.service.failures import RESPONSES
 from vidsearch.service.leaving import unless_gone
-from vidsearch.service.questions import check_filter, read_question
+from vidsearch.service.questions import read_choice
 from vidsearch.service.routes.search import PARTIAL
 from vidsearch.service.schemas import Body, Question
 from vidsearch.service.service import Service
@@ -44,10 +43,7 @@ def count_routes(service: Service) -> APIRouter:
     @router.post("/count", response_model=Total)
     async def count(request: Request, wanted: Count) -> JSONResponse:
         """Count the clips that pass a filter, or that a question could page through."""
-        query = None if wanted.question is None else read_question(wanted.question.values(), service.limits)
-        check_filter(wanted.where, service.limits)
-        if query is not None and wanted.where is not None:
-            raise QueryError("a question has its filter in itself: give one of question and where")
+        query = read_choice(None if wanted.question is None else wanted.question.values(), wanted.where, service.limits)
 
         def counted(index: ServedIndex) -> Total:
             found = index.count(where=wanted.where) if query is None else index.count_of(query)

@@ -13,7 +13,7 @@ from vidsearch.query import Query
 from vidsearch.service.bodies import StrictRoute
 from vidsearch.service.failures import RESPONSES
 from vidsearch.service.leaving import unless_gone
-from vidsearch.service.questions import check_filter, read_question
+from vidsearch.service.questions import read_choice
 from vidsearch.service.routes.search import PARTIAL
 from vidsearch.service.schemas import EXAMPLE, Body, Question
 from vidsearch.service.service import Service
@@ -79,10 +79,7 @@ def facet_routes(service: Service) -> APIRouter:
     @router.post("/facets", response_model=Counted)
     async def facets(request: Request, wanted: Facets) -> JSONResponse:
         """Count clips by value, numbers in a histogram: of a filter all, of a question the best 10,000."""
-        query = None if wanted.question is None else read_question(wanted.question.values(), service.limits)
-        check_filter(wanted.where, service.limits)
-        if query is not None and wanted.where is not None:
-            raise QueryError("a question has its filter in itself: give one of question and where")
+        query = read_choice(None if wanted.question is None else wanted.question.values(), wanted.where, service.limits)
         if wanted.columns is not None and len(wanted.columns) > MOST_COLUMNS:
             raise QueryError(f"{len(wanted.columns)} columns; at most {MOST_COLUMNS} are counted at once")
 

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from support.clips import make_rows, write_index
 from support.served import served
 
 from vidsearch import Index
-from vidsearch.cli import main
 
 VECTORS, TABLE = make_rows(30, seed=51)
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def vidsearch(capsys, monkeypatch) -> Command:
-    """Run the command with some arguments; return its exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["vidsearch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
